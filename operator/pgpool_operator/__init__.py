@@ -1,0 +1,1 @@
+"""The PgPool operator: poolers that stay inside the budget of their database."""

@@ -1,0 +1,106 @@
+"""The state: what a pod says of itself at `GET /v1/state`."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from ._wire import Wire
+from .grant import CONTRACT_VERSION
+
+
+class Phase(StrEnum):
+    """Where the pod is in its life."""
+
+    GATED = "Gated"
+    """No usable grant (or it has not waited out its own old backends): no engine runs."""
+    STARTING = "Starting"
+    SERVING = "Serving"
+    PAUSED = "Paused"
+    DRAINING = "Draining"
+    STOPPED = "Stopped"
+
+
+class Problem(Wire):
+    """Something a person must mend: `field` is a path in the PgPool's spec, `text` says what and how."""
+
+    field: str
+    text: str
+    reason: str
+    """A reason of the PgPool's conditions, e.g. SecretInvalid, EngineRejected, LoginFailed."""
+
+
+class ServerIdentity(Wire):
+    """What the server said of itself over the pod's own pooled connection."""
+
+    address: str
+    """inet_server_addr(); with port and started_at it tells one server from another, whatever its names."""
+    port: int
+    started_at: datetime
+    """pg_postmaster_start_time()."""
+    version: str
+    """server_version, e.g. 17.6."""
+    max_connections: int
+    reserved_connections: int
+    """superuser_reserved_connections + reserved_connections (PostgreSQL >= 16), not for the pools' users."""
+    in_recovery: bool
+    client_address: str
+    """inet_client_addr(): this pod as the server sees it; not the pod's IP behind NAT."""
+    detects_dead_clients: bool
+    """client_connection_check_interval and the keepalives were read back as set, so ghosts end in seconds."""
+
+
+class DatabaseState(Wire):
+    """One database of the pool in this pod."""
+
+    name: str
+    limit: int
+    """Connections the engine may open now."""
+    open: int
+    active: int
+    clients: int
+    waiting: int
+    max_wait_seconds: float
+
+
+class ServerState(Wire):
+    """One server, as this pod sees it."""
+
+    host: str
+    port: int
+    cap: int
+    open: int
+    """Connections of all databases, those being removed included."""
+    active: int
+    reachable: bool | None
+    """None: not tried yet."""
+    error: str = ""
+    identity: ServerIdentity | None = None
+
+
+class State(Wire):
+    """One pod, now."""
+
+    version: int = CONTRACT_VERSION
+    uid: str
+    pod: str
+    phase: Phase
+    ready: bool
+    generation: int
+    """Of the grant that was accepted (persisted); 0 without one."""
+    acknowledged: int
+    """The highest generation that is in force *and* drained: no database above its share for 200 ms, no
+    connection left to a server that it does not grant. What the ledger may release on."""
+    cap: int
+    """Of the accepted grant, summed over servers."""
+    servers: tuple[ServerState, ...] = ()
+    databases: tuple[DatabaseState, ...] = ()
+    clients: int = 0
+    waiting: int = 0
+    busy_seconds: float = 0.0
+    """Backend time in transactions since the engine started, summed (PgBouncer: total_xact_time)."""
+    cpu_seconds: float = 0.0
+    """The engine's user + system time since it started."""
+    config_hash: str = ""
+    """`content_hash` of the files that the engine accepted last."""
+    secrets_version: str = ""
+    """Hash of what is mounted from Secrets; the same on all pods once all have seen the newest."""
+    problems: tuple[Problem, ...] = ()
