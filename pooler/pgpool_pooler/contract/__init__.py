@@ -1,8 +1,8 @@
 """What operator and agent say to each other: the grant, the configuration and the state.
 
 The operator writes a `Grant` (a pod annotation) and a `PoolConfig` with its `Peers` (a ConfigMap); the agent
-answers with a `State` (`GET /v1/state`). Readers ignore fields they do not know, so that an operator and agents
-one version apart work together.
+answers with a `State` (`GET /v1/state`). Readers ignore fields they do not know, so that an operator and
+agents one version apart work together.
 """
 
 from .config import (
