@@ -1,0 +1,1 @@
+"""The engines: what an agent runs in front of the database."""
