@@ -1,9 +1,10 @@
 """The PgBouncer settings that a user may choose, by PgBouncer's own names.
 
-Source of names, units and defaults: PgBouncer 1.26, doc/config.md and src/main.c. What is not here is decided
+Source of names, units and defaults: PgBouncer's doc/config.md and src/main.c. What is not here is decided
 elsewhere: sizes by the budget, times by spec.timeouts, TLS and users by spec.tls and spec.auth, and files,
-addresses, log destinations and SQL by the agent. server_reset_query_always is left out because DISCARD ALL in
-transaction mode would undo client_connection_check_interval, which bounds the life of abandoned backends.
+addresses, log destinations and SQL by the agent. Two are left out because they would break the product:
+server_reset_query_always (DISCARD ALL in transaction mode undoes client_connection_check_interval, which
+bounds the life of abandoned backends) and disable_pqexec (PgBouncer's console speaks that protocol).
 """
 
 from typing import Annotated
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 DEFAULT_MAX_CLIENT_CONN = 5000
 """Clients per pod when max_client_conn is not set (PgBouncer's own 100 is too small for a pooler's pod)."""
 
-NEEDS_RESTART = frozenset({"disable_pqexec", "listen_backlog", "pkt_buf", "track_extra_parameters"})
+NEEDS_RESTART = frozenset({"listen_backlog", "pkt_buf", "track_extra_parameters"})
 """Settings that PgBouncer reads at its start only (CF_NO_RELOAD in src/main.c): RELOAD does nothing."""
 
 _DAY = 86400
@@ -24,7 +25,7 @@ NameList = Annotated[str, Field(pattern=rf"^{_NAME}( ?, ?{_NAME})*$", max_length
 
 
 class PgBouncerParameters(BaseModel):
-    """PgBouncer's own settings, by its own names. What is not set keeps PgBouncer's default, which is given."""
+    """PgBouncer's own settings, by its own names. What is not set keeps PgBouncer's default, given here."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -92,11 +93,6 @@ class PgBouncerParameters(BaseModel):
         None,
         description="Append the client's address and port to its application_name. Default: false.",
     )
-    disable_pqexec: bool | None = Field(
-        None,
-        description="Refuse the simple query protocol, so that one packet cannot hold several queries. "
-        "Default: false. A change restarts the engine.",
-    )
     stats_period: int | None = Field(
         None, ge=1, le=_DAY, description="Seconds between updates of the averages. Default: 60."
     )
@@ -117,11 +113,6 @@ class PgBouncerParameters(BaseModel):
     dns_nxdomain_ttl: Seconds | None = Field(
         None, description="Seconds that a failed look-up of a host name is kept. Default: 15."
     )
-    dns_zone_check_period: Seconds | None = Field(
-        None,
-        description="Seconds between looks at the serial number of a host name's zone; 0 is never. "
-        "Default: 0.",
-    )
     tcp_keepalive: bool | None = Field(None, description="TCP keepalive on all connections. Default: true.")
     tcp_keepcnt: int | None = Field(
         None, ge=0, le=127, description="Keepalive probes before giving up; 0 is the kernel's. Default: 0."
@@ -135,12 +126,10 @@ class PgBouncerParameters(BaseModel):
     tcp_keepintvl: int | None = Field(
         None, ge=0, le=32_767, description="Seconds between keepalive probes; 0 is the kernel's. Default: 0."
     )
-    tcp_defer_accept: int | None = Field(
+    tcp_defer_accept: bool | None = Field(
         None,
-        ge=0,
-        le=3600,
-        description="Seconds that the kernel waits for a client's first bytes before it hands the connection "
-        "over; 0 switches this off. Default on Linux: 1.",
+        description="Let the kernel hand a connection over only when the client has sent something. "
+        "Default: true.",
     )
     tcp_socket_buffer: int | None = Field(
         None,
