@@ -1,0 +1,156 @@
+"""Reading `GET /v1/state` of the pooler pods: acknowledgements, load, problems.
+
+One task follows one pod. It asks often while something is under way (an unacknowledged grant, waiting clients)
+and seldom when the pod is quiet. Nothing is ever sent to a pod: commands travel as grants.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import aiohttp
+import structlog
+from pydantic import ValidationError
+
+from pgpool_pooler.contract import State
+
+log = structlog.get_logger()
+
+STATE_PORT = 9127
+BUSY_SECONDS = 1.0
+QUIET_SECONDS = 3.0
+UNSETTLED_SECONDS = 0.2
+"""Pause between two looks at a pod under load, at rest, and with a grant under way."""
+ANSWER_SECONDS = 5.0
+"""A live agent on a live network answers well within this."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pod to follow."""
+
+    uid: str
+    namespace: str
+    name: str
+    address: str
+
+
+@dataclass
+class _Follower:
+    target: Target
+    task: asyncio.Task[None]
+    state: State | None = None
+    heard_at: float = 0.0
+    expected: int = 0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Changed = Callable[[Target], None]
+
+
+class Agents:
+    """The last word of every pod that is followed."""
+
+    def __init__(self, changed: Changed) -> None:
+        self._changed = changed
+        self._followers: dict[str, _Follower] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Agents":
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        self._session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.follow(())
+        if self._session is not None:
+            await self._session.close()
+
+    def follow(self, targets: Iterable[Target]) -> None:
+        """Follow exactly these pods from now on."""
+        wanted = {target.uid: target for target in targets}
+        for uid, follower in list(self._followers.items()):
+            if wanted.get(uid) != follower.target:
+                follower.task.cancel()
+                del self._followers[uid]
+        for uid, target in wanted.items():
+            if uid not in self._followers:
+                task = asyncio.create_task(self._follow(target), name=f"agent {target.name}")
+                self._followers[uid] = _Follower(target, task)
+
+    def state(self, uid: str) -> State | None:
+        """What the pod said last; None if it was never heard. The pod's UID in the reply was checked."""
+        follower = self._followers.get(uid)
+        return follower.state if follower else None
+
+    def silent_seconds(self, uid: str) -> float | None:
+        """How long ago the pod was heard; None if never."""
+        follower = self._followers.get(uid)
+        if follower is None or follower.state is None:
+            return None
+        return time.monotonic() - follower.heard_at
+
+    def expect(self, uid: str, generation: int) -> None:
+        """A grant is on its way: look more often until the pod acknowledges it."""
+        follower = self._followers.get(uid)
+        if follower is not None and generation > follower.expected:
+            follower.expected = generation
+            follower.wake.set()
+
+    async def _follow(self, target: Target) -> None:
+        await asyncio.sleep(0)
+        follower = self._followers[target.uid]
+        while True:
+            before, state = follower.state, await self._ask(target)
+            if state is not None:
+                follower.state, follower.heard_at = state, time.monotonic()
+                if before is None or matters(before, state):
+                    self._changed(target)
+            follower.wake.clear()
+            try:
+                async with asyncio.timeout(_pause(state, follower.expected)):
+                    await follower.wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _ask(self, target: Target) -> State | None:
+        assert self._session is not None
+        url = f"http://{_bracketed(target.address)}:{STATE_PORT}/v1/state"
+        try:
+            async with self._session.get(url) as response:
+                state = State.model_validate_json(await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+        except ValidationError as error:
+            log.warning("unreadable state", pod=target.name, error=str(error))
+            return None
+        return state if state.uid == target.uid else None
+
+
+def matters(before: State, after: State) -> bool:
+    """Whether a new state can change a decision; live counts alone cannot, unless demand moved."""
+    quiet = {"clients", "waiting", "busy_seconds", "cpu_seconds", "databases", "servers"}
+    if before.model_dump(exclude=quiet) != after.model_dump(exclude=quiet):
+        return True
+    if [(s.host, s.reachable, s.error, s.identity) for s in before.servers] != [
+        (s.host, s.reachable, s.error, s.identity) for s in after.servers
+    ]:
+        return True
+    return _load(before) != _load(after)
+
+
+def _load(state: State) -> list[int]:
+    return [database.active + database.waiting for database in state.databases]
+
+
+def _pause(state: State | None, expected: int) -> float:
+    if state is None:
+        return BUSY_SECONDS
+    if state.acknowledged < expected:
+        return UNSETTLED_SECONDS
+    return BUSY_SECONDS if state.waiting or any(_load(state)) else QUIET_SECONDS
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

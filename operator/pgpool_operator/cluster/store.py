@@ -1,0 +1,106 @@
+"""What the operator has observed: the newest known version of every object it cares for.
+
+Fed by watch events, by the replies to the operator's own writes (so that it never acts on what it knows to be
+old), and by `Store.replace`, which a periodic listing calls: a watch that restarts can lose deletions.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .kinds import Kind
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+
+def key_of(obj: Object) -> Key:
+    """(namespace, name); the namespace is empty for cluster-scoped objects."""
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def version_of(obj: Object) -> int:
+    """resourceVersion as a number. Kubernetes compares them so too (KEP-5504)."""
+    return int(obj["metadata"].get("resourceVersion") or 0)
+
+
+@dataclass
+class _Shelf:
+    objects: dict[Key, Object] = field(default_factory=dict)
+    by_namespace: dict[str, set[Key]] = field(default_factory=dict)
+    buried: dict[str, int] = field(default_factory=dict)
+
+
+Listener = Callable[[Kind, Object, bool], None]
+"""Called with (kind, object, gone) when something changed."""
+
+
+class Store:
+    """Objects by kind, namespace and name; listeners hear of every change once."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[Kind, _Shelf] = {}
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` on every change from now on."""
+        self._listeners.append(listener)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The newest version known, or None."""
+        return self._shelf(kind).objects.get((namespace, name))
+
+    def all(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
+        """Every object of a kind, or those of one namespace."""
+        shelf = self._shelf(kind)
+        if namespace is None:
+            yield from shelf.objects.values()
+            return
+        for key in sorted(shelf.by_namespace.get(namespace, ())):
+            yield shelf.objects[key]
+
+    def put(self, kind: Kind, obj: Object) -> bool:
+        """Take in a version; False where it is not newer than what is known (or known to be deleted)."""
+        shelf, key = self._shelf(kind), key_of(obj)
+        known = shelf.objects.get(key)
+        if known is not None and version_of(obj) <= version_of(known):
+            return False
+        if version_of(obj) <= shelf.buried.get(obj["metadata"]["uid"], -1):
+            return False
+        replaced = known if known is not None and known["metadata"]["uid"] != obj["metadata"]["uid"] else None
+        shelf.objects[key] = obj
+        shelf.by_namespace.setdefault(key[0], set()).add(key)
+        if replaced is not None:
+            self._tell(kind, replaced, gone=True)
+        self._tell(kind, obj, gone=False)
+        return True
+
+    def remove(self, kind: Kind, obj: Object) -> None:
+        """The object is gone; `obj` is its last version."""
+        shelf, key = self._shelf(kind), key_of(obj)
+        shelf.buried[obj["metadata"]["uid"]] = version_of(obj)
+        known = shelf.objects.get(key)
+        if known is None or known["metadata"]["uid"] != obj["metadata"]["uid"]:
+            return
+        del shelf.objects[key]
+        shelf.by_namespace[key[0]].discard(key)
+        self._tell(kind, obj, gone=True)
+
+    def replace(self, kind: Kind, listed: Iterable[Object], list_version: str) -> list[Object]:
+        """Make the shelf what a listing says; returns the objects that the watch had not told of yet."""
+        listed = list(listed)
+        present = {obj["metadata"]["uid"] for obj in listed}
+        missed = [obj for obj in listed if self.put(kind, obj)]
+        for known in list(self.all(kind)):
+            if known["metadata"]["uid"] not in present and version_of(known) <= int(list_version):
+                missed.append(known)
+                self.remove(kind, known)
+        self._shelf(kind).buried.clear()
+        return missed
+
+    def _shelf(self, kind: Kind) -> _Shelf:
+        return self._shelves.setdefault(kind, _Shelf())
+
+    def _tell(self, kind: Kind, obj: Object, *, gone: bool) -> None:
+        for listener in self._listeners:
+            listener(kind, obj, gone)
