@@ -1,7 +1,7 @@
 """Reading `GET /v1/state` of the pooler pods: acknowledgements, load, problems.
 
-One task follows one pod. It asks often while something is under way (an unacknowledged grant, waiting clients)
-and seldom when the pod is quiet. Nothing is ever sent to a pod: commands travel as grants.
+One task follows one pod. It asks often while something is under way (an unacknowledged grant, waiting
+clients) and seldom when the pod is quiet. Nothing is ever sent to a pod: commands travel as grants.
 """
 
 import asyncio

@@ -142,6 +142,6 @@ class Api:
 
 def _words(error: DynamicApiError) -> str:
     try:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):
         return str(error.reason)
