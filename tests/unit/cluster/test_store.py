@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+
+from pgpool_operator.cluster.kinds import POD, Kind
+from pgpool_operator.cluster.store import Store
+
+Heard = list[tuple[str, bool]]
+
+
+def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
+    meta = {"namespace": "shop", "name": name, "uid": uid or name, "resourceVersion": str(version)}
+    return {"kind": "Pod", "metadata": meta}
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def heard(store: Store) -> Heard:
+    heard: Heard = []
+
+    def listen(_kind: Kind, obj: dict[str, Any], gone: bool) -> None:
+        heard.append((f"{obj['metadata']['uid']}@{obj['metadata']['resourceVersion']}", gone))
+
+    store.listen(listen)
+    return heard
+
+
+def test_a_newer_version_replaces_an_older_one(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 1))
+    store.put(POD, pod("a", 2))
+    assert store.get(POD, "shop", "a") == pod("a", 2)
+    assert heard == [("a@1", False), ("a@2", False)]
+
+
+def test_an_older_version_never_replaces_a_newer_one(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 2))
+    assert not store.put(POD, pod("a", 1))
+    assert store.get(POD, "shop", "a") == pod("a", 2)
+    assert heard == [("a@2", False)]
+
+
+def test_a_late_event_does_not_bring_a_deleted_object_back(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 1))
+    store.remove(POD, pod("a", 3))
+    assert not store.put(POD, pod("a", 2))
+    assert store.get(POD, "shop", "a") is None
+    assert heard == [("a@1", False), ("a@3", True)]
+
+
+def test_a_successor_of_the_same_name_means_that_the_predecessor_is_gone(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 1, uid="old"))
+    store.put(POD, pod("a", 2, uid="new"))
+    assert heard == [("old@1", False), ("old@1", True), ("new@2", False)]
+
+
+def test_the_deletion_of_a_predecessor_leaves_its_successor(store: Store) -> None:
+    store.put(POD, pod("a", 2, uid="new"))
+    store.remove(POD, pod("a", 3, uid="old"))
+    assert store.get(POD, "shop", "a") == pod("a", 2, uid="new")
+
+
+def test_a_listing_finds_deletions_that_no_event_told_of(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 1))
+    store.put(POD, pod("b", 2))
+    assert store.replace(POD, [pod("b", 2)], "10") == [pod("a", 1)]
+    assert list(store.all(POD, "shop")) == [pod("b", 2)]
+    assert heard[-1] == ("a@1", True)
+
+
+def test_a_listing_does_not_remove_what_is_younger_than_itself(store: Store) -> None:
+    store.put(POD, pod("a", 11))
+    assert store.replace(POD, [], "10") == []
+    assert store.get(POD, "shop", "a") == pod("a", 11)
+
+
+def test_objects_of_other_namespaces_are_not_listed(store: Store) -> None:
+    store.put(POD, pod("a", 1))
+    assert list(store.all(POD, "bank")) == []
