@@ -1,0 +1,91 @@
+"""The resources PgPool and PgBudget as immutable models, and how to read them from the API server's JSON."""
+
+from .core import (
+    Condition,
+    ConditionStatus,
+    LocalRef,
+    Metadata,
+    Resources,
+    Toleration,
+    TopologySpreadConstraint,
+)
+from .database import Cluster, Database, Provider, Server, ServerRole
+from .parse import InvalidResourceError, parse_pgbudget, parse_pgpool
+from .pgbouncer import PgBouncer
+from .pgbudget import (
+    BudgetServer,
+    CpuSource,
+    GrantRecord,
+    GrantState,
+    PgBudget,
+    PgBudgetSpec,
+    PgBudgetStatus,
+)
+from .pgpool import (
+    Auth,
+    Budget,
+    ClientTls,
+    ClientTlsMode,
+    Engine,
+    PgPool,
+    PgPoolSpec,
+    PooledDatabase,
+    Read,
+    ServerTls,
+    Service,
+    Timeouts,
+    Tls,
+    User,
+    Write,
+)
+from .pgpool_status import EndpointStatus, PgPoolStatus, ServerStatus, Summary
+from .pods import Pods
+from .quantity import format_cpu, parse_cpu
+
+__all__ = [
+    "Auth",
+    "Budget",
+    "BudgetServer",
+    "ClientTls",
+    "ClientTlsMode",
+    "Cluster",
+    "Condition",
+    "ConditionStatus",
+    "CpuSource",
+    "Database",
+    "EndpointStatus",
+    "Engine",
+    "GrantRecord",
+    "GrantState",
+    "InvalidResourceError",
+    "LocalRef",
+    "Metadata",
+    "PgBouncer",
+    "PgBudget",
+    "PgBudgetSpec",
+    "PgBudgetStatus",
+    "PgPool",
+    "PgPoolSpec",
+    "PgPoolStatus",
+    "Pods",
+    "PooledDatabase",
+    "Provider",
+    "Read",
+    "Resources",
+    "Server",
+    "ServerRole",
+    "ServerStatus",
+    "ServerTls",
+    "Service",
+    "Summary",
+    "Timeouts",
+    "Tls",
+    "Toleration",
+    "TopologySpreadConstraint",
+    "User",
+    "Write",
+    "format_cpu",
+    "parse_cpu",
+    "parse_pgbudget",
+    "parse_pgpool",
+]

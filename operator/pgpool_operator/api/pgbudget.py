@@ -1,0 +1,156 @@
+"""The PgBudget resource: the ledger of one database server's connections."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from pgpool_pooler.contract import Endpoint
+
+from .base import SET, ApiModel, Cpu, HostName, ObjectName, Port, map_by, rules
+from .core import Condition, Metadata
+
+
+class BudgetServer(ApiModel):
+    """The server: an instance of a cluster in this namespace, or a host."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self == oldSelf",
+                "server cannot be changed: a ledger belongs to one server, make another PgBudget",
+            ),
+            (
+                "has(self.host) ? !has(self.cluster) && !has(self.instance) "
+                ": has(self.cluster) && has(self.instance)",
+                "set cluster and instance, or host",
+            ),
+        )
+    )
+
+    cluster: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """The cluster's name."""
+    instance: ObjectName | None = None
+    """The name of the server's pod."""
+    host: HostName | None = None
+    """Host name or address of a server that this Kubernetes does not run."""
+    port: Port = 5432
+    """The server's port."""
+
+
+class PgBudgetSpec(ApiModel):
+    """For the database's administrator; the operator writes server only."""
+
+    server: BudgetServer
+    """The server: an instance of a cluster in this namespace, or a host."""
+    limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """The most connections that all pools together may have, whatever PgPools ask. None if not set."""
+    allowed_namespaces: Annotated[
+        tuple[Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")], ...],
+        Field(max_length=64, json_schema_extra=SET),
+    ] = ()
+    """Other namespaces whose PgPools may draw on this budget."""
+    release: Annotated[tuple[ObjectName, ...], Field(max_length=64, json_schema_extra=SET)] = ()
+    """Pods that a person declares dead; obeyed only for pods in state Unknown."""
+
+
+class CpuSource(StrEnum):
+    """Where the number of CPUs is from."""
+
+    SPEC = "Spec"
+    CONTAINER_LIMIT = "ContainerLimit"
+    CONTAINER_REQUEST = "ContainerRequest"
+    NODE_ALLOCATABLE = "NodeAllocatable"
+
+
+class GrantState(StrEnum):
+    """Where a pod's grant is in its life."""
+
+    GATED = "Gated"
+    """Reserved, not yet acknowledged for the first time."""
+    ACTIVE = "Active"
+    SHRINKING = "Shrinking"
+    """cap was lowered; reserved follows when the pod has drained."""
+    DRAINING = "Draining"
+    """The pod goes, or has gone and its backends may still be there."""
+    UNKNOWN = "Unknown"
+    """The pod is silent and not proven dead: counted until it is, or until a person releases it."""
+
+
+class GrantRecord(ApiModel):
+    """What one pod may hold on this server."""
+
+    uid: Annotated[str, Field(min_length=1)]
+    """The pod's UID."""
+    pod: str
+    """The pod's name."""
+    pool: str
+    """Its PgPool: <namespace>/<name>."""
+    endpoint: Endpoint
+    """write or read."""
+    node: str = ""
+    """The node that the pod was bound to; empty before that."""
+    addresses: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
+    """The pod's addresses as the server saw them: by these its backends are recognised."""
+    detects_dead_clients: bool = False
+    """The server was seen to notice clients that vanish, so that a dead pod's backends end within seconds."""
+    cap: Annotated[int, Field(ge=0)]
+    """Connections that the pod shall have at most."""
+    reserved: Annotated[int, Field(ge=0)]
+    """Connections that the pod may have by any grant that is or was on its way."""
+    generation: Annotated[int, Field(ge=0)]
+    """Of the newest grant."""
+    state: GrantState
+    """Gated, Active, Shrinking, Draining or Unknown."""
+    since: datetime
+    """When it came into this state."""
+
+
+class PgBudgetStatus(ApiModel):
+    """The ledger. Written by compare-and-swap only, and by the operator only."""
+
+    observed_generation: int = -1
+    """The metadata.generation that this status was written for; -1 before the first look."""
+    address: str = ""
+    """Host and port that pods connect to."""
+    role: str = ""
+    """primary or replica."""
+    version: str = ""
+    """The server's version, as it said itself."""
+    max_connections: int | None = None
+    """The server's max_connections, as it said itself."""
+    server_reserved_connections: int | None = None
+    """The server's superuser_reserved_connections + reserved_connections, as it said itself."""
+    started_at: datetime | None = None
+    """When the server started, as it said itself."""
+    cpu: Cpu | None = None
+    """The server's CPUs."""
+    cpu_source: CpuSource | None = None
+    """Where cpu is from: Spec, ContainerLimit, ContainerRequest or NodeAllocatable."""
+    connections_per_cpu: int | None = None
+    """The strictest of all pools on the server."""
+    set_by: str = ""
+    """The PgPool whose connectionsPerCpu holds: <namespace>/<name>."""
+    reserved_connections: int | None = None
+    """Of max_connections, kept for those who do not come through a pool."""
+    connections: int = 0
+    """The budget B: what all grants together may reserve."""
+    reserved: int = 0
+    """What all grants together reserve."""
+    unknown: int = 0
+    """The part of reserved that pods in state Unknown hold."""
+    pools: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
+    """The PgPools on the server: <namespace>/<name>."""
+    grants: Annotated[tuple[GrantRecord, ...], Field(json_schema_extra=map_by("uid"))] = ()
+    """What each pod may hold."""
+    conditions: Annotated[tuple[Condition, ...], Field(json_schema_extra=map_by("type"))] = ()
+    """Ready, Draining and Held."""
+
+
+class PgBudget(ApiModel):
+    """The ledger of one database server: who may hold how many of its connections."""
+
+    metadata: Metadata
+    spec: PgBudgetSpec
+    status: PgBudgetStatus = PgBudgetStatus()
