@@ -1,0 +1,46 @@
+"""How many connections PostgreSQL had at once, by its own connection log.
+
+With log_connections and log_disconnections the server writes a line when a session is authorized and one when
+it ends. The lines of one log are in the order in which they were written, so a walk over them gives the depth
+at every instant: nothing can open and close unseen between two samples.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_AUTHORIZED = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*connection authorized: user=(?P<user>\S+)")
+_GONE = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*disconnection: session time: ")
+_REFUSED = re.compile(
+    r"FATAL: .*(too many connections for (role|database)|too many clients|remaining connection slots)"
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the log tells of one set of users."""
+
+    peak: int
+    """The most sessions that were open at once."""
+    at: str
+    """When that was first so, as the log has it."""
+    opened: int
+    refused: int
+    """Logins that a CONNECTION LIMIT or max_connections turned away."""
+
+
+def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int] = ()) -> Verdict:
+    """The verdict on the sessions of `users`; `open_before` are the pids of those that the log found open."""
+    present = set(open_before)
+    peak, at, opened, refused = len(present), "start", 0, 0
+    for line in lines:
+        if _REFUSED.search(line):
+            refused += 1
+        elif (match := _AUTHORIZED.match(line)) and match["user"] in users:
+            present.add(int(match["pid"]))
+            opened += 1
+            if len(present) > peak:
+                peak, at = len(present), match["at"]
+        elif match := _GONE.match(line):
+            present.discard(int(match["pid"]))
+    return Verdict(peak, at, opened, refused)
