@@ -1,0 +1,17 @@
+"""Which database servers a PgPool has, and which of its pods connects to which. Pure."""
+
+from .assign import assign
+from .discover import discover
+from .model import DATABASE_NOT_FOUND, NO_PRIMARY, Discovery, DiscoveryProblem, Server
+from .names import ledger_name
+
+__all__ = [
+    "DATABASE_NOT_FOUND",
+    "NO_PRIMARY",
+    "Discovery",
+    "DiscoveryProblem",
+    "Server",
+    "assign",
+    "discover",
+    "ledger_name",
+]
