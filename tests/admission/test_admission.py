@@ -1,0 +1,223 @@
+"""What a real API server says to good and bad resources."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes.client import ApiException
+
+from pgpool_operator.api import parse_pgbudget, parse_pgpool
+
+from .cases import ACCEPTED, MINIMAL, MISTAKES, Mistake, merged, spec
+from .resources import Resources
+
+SERVER = {"cluster": "main", "instance": "main-1"}
+
+
+def refusal(error: ApiException) -> list[tuple[str, str]]:
+    """(field, words) for each cause; a field that is not known stands in the words only."""
+    status = json.loads(error.body or "")
+    causes = status.get("details", {}).get("causes", [])
+    return [(cause.get("field", ""), cause["message"]) for cause in causes] or [("", status["message"])]
+
+
+def names(cause: tuple[str, str], field: str, words: str) -> bool:
+    where, message = cause
+    return words in message and (where == field or (where == "" and f'"{field}"' in message))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_a_mistake_is_refused_in_words_that_name_the_field(pools: Resources, mistake: Mistake) -> None:
+    with pytest.raises(ApiException) as refused:
+        pools.try_to_create(mistake.manifest())
+    causes = refusal(refused.value)
+    assert any(names(cause, mistake.field, mistake.words) for cause in causes), causes
+
+
+@pytest.mark.parametrize("name", sorted(ACCEPTED))
+def test_a_good_pool_is_accepted(pools: Resources, name: str) -> None:
+    assert pools.try_to_create(ACCEPTED[name])["spec"]
+
+
+@pytest.mark.parametrize("name", sorted(ACCEPTED))
+def test_the_defaults_of_the_api_server_are_those_of_the_models(pools: Resources, name: str) -> None:
+    stored = parse_pgpool(pools.try_to_create(ACCEPTED[name]))
+    written = parse_pgpool(merged(ACCEPTED[name], {"metadata": {"namespace": "any"}}))
+    assert stored.spec == written.spec
+
+
+@pytest.fixture
+def app(pools: Resources) -> Iterator[str]:
+    """A stored PgPool; its name."""
+    pools.create(merged(MINIMAL, {"metadata": {"name": "app"}}))
+    yield "app"
+    pools.delete("app")
+
+
+def test_a_new_pool_says_that_nobody_has_looked_at_it(pools: Resources, app: str) -> None:
+    assert pools.get(app)["status"] == {"observedGeneration": -1}
+
+
+def test_scale_sets_the_pods_of_the_write_endpoint(pools: Resources, app: str) -> None:
+    assert pools.get_scale(app)["spec"]["replicas"] == 2
+    pools.scale(app, 5)
+    assert pools.get(app)["spec"]["write"]["replicas"] == 5
+
+
+def test_scale_shows_an_autoscaler_the_pods_of_the_write_endpoint(pools: Resources, app: str) -> None:
+    pools.merge_status(app, {"write": {"replicas": 3, "selector": "pgpool.dev/pool=app"}})
+    assert pools.get_scale(app)["status"] == {"replicas": 3, "selector": "pgpool.dev/pool=app"}
+
+
+def test_scale_keeps_within_the_range_of_replicas(pools: Resources, app: str) -> None:
+    with pytest.raises(ApiException) as refused:
+        pools.scale(app, 65)
+    assert "spec.write.replicas" in str(refused.value.body)
+
+
+def test_a_change_is_checked_like_a_new_pool(pools: Resources, app: str) -> None:
+    with pytest.raises(ApiException) as refused:
+        pools.merge(app, spec(write=None, read=None))
+    assert "set write, read or both" in str(refused.value.body)
+
+
+def test_a_whole_pool_status_can_be_stored_and_read_back(pools: Resources, app: str) -> None:
+    endpoint = {
+        "replicas": 3,
+        "readyReplicas": 2,
+        "desiredReplicas": 3,
+        "selector": "a=b",
+        "service": "app-rw.shop.svc:5432",
+    }
+    server = {
+        "name": "main-1",
+        "role": "primary",
+        "address": "10.0.1.7:5432",
+        "budget": "main-1",
+        "connections": 24,
+        "granted": 12,
+    }
+    status = {
+        "observedGeneration": 1,
+        "conditions": [condition("Ready", "Serving")],
+        "write": endpoint,
+        "read": endpoint,
+        "servers": [server],
+        "configHash": "0123456789abcdef",
+        "summary": {"write": "2/3", "read": "2/3", "budget": "12/24", "endpoint": "app-rw.shop.svc:5432"},
+    }
+    stored = pools.merge_status(app, status)
+    assert stored["status"] == status
+    assert parse_pgpool(stored).status.model_dump(mode="json", exclude_none=True) == status
+
+
+@pytest.fixture
+def budget(budgets: Resources) -> Iterator[str]:
+    """A stored PgBudget; its name."""
+    budgets.create({"metadata": {"name": "main-1"}, "spec": {"server": SERVER}})
+    yield "main-1"
+    budgets.delete("main-1")
+
+
+def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: str) -> None:
+    grant = {
+        "uid": "5f0c",
+        "pod": "app-rw-6d4f-x2k4p",
+        "pool": "shop/app",
+        "endpoint": "write",
+        "node": "w3",
+        "addresses": ["10.0.2.9"],
+        "detectsDeadClients": True,
+        "cap": 12,
+        "reserved": 12,
+        "generation": 4,
+        "state": "Active",
+        "since": "2026-11-20T10:00:00Z",
+    }
+    status = {
+        "observedGeneration": 1,
+        "address": "10.0.1.7:5432",
+        "role": "primary",
+        "version": "17.6",
+        "maxConnections": 100,
+        "serverReservedConnections": 3,
+        "startedAt": "2026-11-20T10:00:00Z",
+        "cpu": "8",
+        "cpuSource": "ContainerLimit",
+        "connectionsPerCpu": 3,
+        "setBy": "shop/app",
+        "reservedConnections": 10,
+        "connections": 24,
+        "reserved": 12,
+        "unknown": 0,
+        "pools": ["shop/app"],
+        "grants": [grant],
+        "conditions": [condition("Ready", "InUse")],
+    }
+    stored = budgets.merge_status(budget, status)
+    assert stored["status"] == status
+    assert parse_pgbudget(stored).status.model_dump(mode="json", exclude_none=True) == status
+
+
+def test_one_pod_cannot_stand_in_a_ledger_twice(budgets: Resources, budget: str) -> None:
+    grant = {
+        "uid": "5f0c",
+        "pod": "p",
+        "pool": "shop/app",
+        "endpoint": "write",
+        "cap": 1,
+        "reserved": 1,
+        "generation": 1,
+        "state": "Gated",
+        "since": "2026-11-20T10:00:00Z",
+    }
+    with pytest.raises(ApiException) as refused:
+        budgets.merge_status(budget, {"grants": [grant, grant]})
+    assert "Duplicate value" in str(refused.value.body)
+
+
+@pytest.mark.parametrize(
+    "change", [{"instance": "main-2"}, {"port": 5433}, {"cluster": None, "instance": None, "host": "db1"}]
+)
+def test_a_ledger_stays_with_its_server(budgets: Resources, budget: str, change: dict[str, Any]) -> None:
+    with pytest.raises(ApiException) as refused:
+        budgets.merge(budget, {"spec": {"server": change}})
+    (cause,) = refusal(refused.value)
+    assert names(cause, "spec.server", "server cannot be changed: a ledger belongs to one server"), cause
+
+
+def test_an_administrator_can_limit_share_and_release(budgets: Resources, budget: str) -> None:
+    settings = {"limit": 20, "allowedNamespaces": ["batch"], "release": ["app-rw-6d4f-x2k4p"]}
+    assert budgets.merge(budget, {"spec": settings})["spec"].items() >= settings.items()
+
+
+@pytest.mark.parametrize(
+    ("patch", "field", "words"),
+    [
+        ({"server": None}, "spec.server", "Required value"),
+        ({"server": {"instance": None}}, "spec.server", "set cluster and instance, or host"),
+        ({"server": {"host": "db1"}}, "spec.server", "set cluster and instance, or host"),
+        ({"limit": 0}, "spec.limit", "greater than or equal to 1"),
+        ({"allowedNamespaces": ["Batch"]}, "spec.allowedNamespaces[0]", "should match"),
+        ({"allowedNamespaces": ["batch", "batch"]}, "spec.allowedNamespaces[1]", "Duplicate value"),
+        ({"limits": 5}, "spec.limits", "unknown field"),
+    ],
+)
+def test_a_wrong_budget_is_refused(budgets: Resources, patch: dict[str, Any], field: str, words: str) -> None:
+    manifest = {"metadata": {"name": "main-1"}, "spec": merged({"server": SERVER}, patch)}
+    with pytest.raises(ApiException) as refused:
+        budgets.try_to_create(manifest)
+    causes = refusal(refused.value)
+    assert any(names(cause, field, words) for cause in causes), causes
+
+
+def condition(kind: str, reason: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-11-20T10:00:00Z",
+        "reason": reason,
+        "message": "all is well",
+    }
