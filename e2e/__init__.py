@@ -1,0 +1,1 @@
+"""End-to-end tests and the ground they stand on: a real Kubernetes cluster on this machine."""
