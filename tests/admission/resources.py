@@ -29,6 +29,20 @@ class Resources:
     def create(self, manifest: Manifest) -> Manifest:
         return self._create(manifest)
 
+    def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply, as kubectl and GitOps tools do it."""
+        return cast(
+            Manifest,
+            self._api.patch_namespaced_custom_object(
+                name=manifest["metadata"]["name"],
+                body=self._body(manifest),
+                field_manager="someone",
+                force=True,
+                _content_type="application/apply-patch+yaml",
+                **self._strict,
+            ),
+        )
+
     def get(self, name: str) -> Manifest:
         return cast(Manifest, self._api.get_namespaced_custom_object(name=name, **self._where))
 
@@ -40,6 +54,16 @@ class Resources:
         return cast(
             Manifest, self._api.patch_namespaced_custom_object_status(name=name, body=body, **self._strict)
         )
+
+    def get_columns(self, name: str) -> dict[str, Any]:
+        """What `kubectl get -o wide` shows: column -> value."""
+        as_table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        table = cast(
+            Manifest,
+            self._api.get_namespaced_custom_object(name=name, _headers=as_table, **self._where),
+        )
+        (row,) = table["rows"]
+        return dict(zip((column["name"] for column in table["columnDefinitions"]), row["cells"], strict=True))
 
     def get_scale(self, name: str) -> Manifest:
         return cast(Manifest, self._api.get_namespaced_custom_object_scale(name=name, **self._where))
@@ -56,5 +80,8 @@ class Resources:
         return {**self._where, "field_validation": "Strict"}
 
     def _create(self, manifest: Manifest, **options: Any) -> Manifest:
-        body = {"apiVersion": f"{crd.GROUP}/{crd.VERSION}", "kind": self._kind, **manifest}
+        body = self._body(manifest)
         return cast(Manifest, self._api.create_namespaced_custom_object(body=body, **self._strict, **options))
+
+    def _body(self, manifest: Manifest) -> Manifest:
+        return {"apiVersion": f"{crd.GROUP}/{crd.VERSION}", "kind": self._kind, **manifest}

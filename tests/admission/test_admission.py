@@ -55,6 +55,14 @@ def app(pools: Resources) -> Iterator[str]:
     pools.delete("app")
 
 
+@pytest.fixture
+def budget(budgets: Resources) -> Iterator[str]:
+    """A stored PgBudget; its name."""
+    budgets.create({"metadata": {"name": "main-1"}, "spec": {"server": SERVER}})
+    yield "main-1"
+    budgets.delete("main-1")
+
+
 def test_a_new_pool_says_that_nobody_has_looked_at_it(pools: Resources, app: str) -> None:
     assert pools.get(app)["status"] == {"observedGeneration": -1}
 
@@ -74,6 +82,24 @@ def test_scale_keeps_within_the_range_of_replicas(pools: Resources, app: str) ->
     with pytest.raises(ApiException) as refused:
         pools.scale(app, 65)
     assert "spec.write.replicas" in str(refused.value.body)
+
+
+def test_scale_adds_the_write_endpoint_to_a_pool_without_one(pools: Resources, app: str) -> None:
+    pools.merge(app, spec(write=None))
+    with pytest.raises(ApiException):
+        pools.get_scale(app)
+    pools.scale(app, 3)
+    assert pools.get(app)["spec"]["write"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("write", [{}, {"service": {"port": 6432}}])
+def test_applying_a_pool_without_replicas_keeps_the_number_that_scale_set(
+    pools: Resources, app: str, write: dict[str, Any]
+) -> None:
+    pools.apply(merged(MINIMAL, {"metadata": {"name": app}, "spec": {"write": write}}))
+    pools.scale(app, 5)
+    pools.apply(merged(MINIMAL, {"metadata": {"name": app}}))
+    assert pools.get(app)["spec"]["write"]["replicas"] == 5
 
 
 def test_a_change_is_checked_like_a_new_pool(pools: Resources, app: str) -> None:
@@ -112,12 +138,51 @@ def test_a_whole_pool_status_can_be_stored_and_read_back(pools: Resources, app: 
     assert parse_pgpool(stored).status.model_dump(mode="json", exclude_none=True) == status
 
 
-@pytest.fixture
-def budget(budgets: Resources) -> Iterator[str]:
-    """A stored PgBudget; its name."""
-    budgets.create({"metadata": {"name": "main-1"}, "spec": {"server": SERVER}})
-    yield "main-1"
-    budgets.delete("main-1")
+def test_kubectl_shows_the_state_of_a_pool(pools: Resources, app: str) -> None:
+    summary = {"write": "2/3", "read": "2/2", "budget": "12/24", "endpoint": "app-rw.shop.svc:5432"}
+    pools.merge_status(app, {"conditions": [condition("Ready", "Scaling")], "summary": summary})
+    columns = pools.get_columns(app)
+    assert columns.pop("Age")
+    assert columns == {
+        "Name": app,
+        "Ready": "True",
+        "Reason": "Scaling",
+        "Write": "2/3",
+        "Read": "2/2",
+        "Budget": "12/24",
+        "Endpoint": "app-rw.shop.svc:5432",
+        "Mode": "transaction",
+        "Message": "all is well",
+    }
+
+
+def test_kubectl_shows_the_state_of_a_ledger(budgets: Resources, budget: str) -> None:
+    status = {
+        "address": "10.0.1.7:5432",
+        "role": "primary",
+        "cpu": "8",
+        "cpuSource": "ContainerLimit",
+        "connections": 24,
+        "reserved": 12,
+        "unknown": 4,
+        "conditions": [condition("Ready", "InUse")],
+    }
+    budgets.merge_status(budget, status)
+    columns = budgets.get_columns(budget)
+    assert columns.pop("Age")
+    assert columns == {
+        "Name": budget,
+        "Role": "primary",
+        "CPU": "8",
+        "Source": "ContainerLimit",
+        "Budget": 24,
+        "Reserved": 12,
+        "Unknown": 4,
+        "Ready": "True",
+        "Reason": "InUse",
+        "Address": "10.0.1.7:5432",
+        "Message": "all is well",
+    }
 
 
 def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: str) -> None:
