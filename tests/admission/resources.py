@@ -49,19 +49,17 @@ class Resources:
     def merge(self, name: str, patch: Manifest) -> Manifest:
         return cast(Manifest, self._api.patch_namespaced_custom_object(name=name, body=patch, **self._strict))
 
-    def merge_status(self, name: str, status: Manifest) -> Manifest:
-        body = {"status": status}
-        return cast(
-            Manifest, self._api.patch_namespaced_custom_object_status(name=name, body=body, **self._strict)
-        )
+    def merge_status(self, name: str, status: Manifest) -> None:
+        self._patch_status(name, status)
 
-    def get_columns(self, name: str) -> dict[str, Any]:
-        """What `kubectl get -o wide` shows: column -> value."""
+    def try_status(self, name: str, status: Manifest) -> Manifest:
+        """What the object would be with this status; nothing is stored."""
+        return self._patch_status(name, status, dry_run="All")
+
+    def try_columns(self, name: str, status: Manifest) -> Manifest:
+        """What `kubectl get -o wide` would show with this status: column -> value."""
         as_table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
-        table = cast(
-            Manifest,
-            self._api.get_namespaced_custom_object(name=name, _headers=as_table, **self._where),
-        )
+        table = self._patch_status(name, status, dry_run="All", _headers=as_table)
         (row,) = table["rows"]
         return dict(zip((column["name"] for column in table["columnDefinitions"]), row["cells"], strict=True))
 
@@ -82,6 +80,10 @@ class Resources:
     def _create(self, manifest: Manifest, **options: Any) -> Manifest:
         body = self._body(manifest)
         return cast(Manifest, self._api.create_namespaced_custom_object(body=body, **self._strict, **options))
+
+    def _patch_status(self, name: str, status: Manifest, **options: Any) -> Manifest:
+        patch = self._api.patch_namespaced_custom_object_status
+        return cast(Manifest, patch(name=name, body={"status": status}, **self._strict, **options))
 
     def _body(self, manifest: Manifest) -> Manifest:
         return {"apiVersion": f"{crd.GROUP}/{crd.VERSION}", "kind": self._kind, **manifest}
