@@ -47,8 +47,8 @@ Cpu = Annotated[
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
-            "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3})?m?$",
-            "maxLength": 11,
+            "pattern": r"^[0-9]{1,6}(\.[0-9]{1,9})?m?$",
+            "maxLength": 17,
             **rules(
                 (
                     "type(self) == int ? self > 0 : "
