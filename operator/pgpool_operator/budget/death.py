@@ -1,0 +1,105 @@
+"""When a pod's connections are proven to be gone. Absence is not death (rules R3 and R3b of the design).
+
+A pod that nobody can reach may go on using every connection it was ever granted. It is dead only if the kubelet
+said so, or if its node's kubelet, alive, has had time to kill what has no object any more. And dead is not
+drained: PostgreSQL notices a vanished client only when it writes to it, or by client_connection_check_interval.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+GONE_MARGIN_SECONDS = 30.0
+"""Beyond the grace period, for a kubelet to kill a pod whose object is gone (seen: 2.4 s)."""
+
+HOLD_REPORTED_SECONDS = 2.0
+"""After the kubelet reported the end: the kernel sent FIN, the server looks every second."""
+
+HOLD_INFERRED_SECONDS = 10.0
+"""Without a FIN: TCP keepalives 3/1/3 on the server's side end it (seen: 6.5 s)."""
+
+HOLD_NEVER_SEEN_SECONDS = 60.0
+"""For a server that no agent ever logged in to: most likely there never was a backend to wait for."""
+
+
+class Life(StrEnum):
+    """What is known of a pod."""
+
+    ALIVE = "Alive"
+    TERMINATING = "Terminating"
+    NEVER_BOUND = "NeverBound"
+    """Gone without ever having had a node: it never ran."""
+    DEAD_REPORTED = "DeadReported"
+    """The kubelet said that all its containers ended."""
+    DEAD_INFERRED = "DeadInferred"
+    """Its node's kubelet is alive and would have killed it, or the node was declared out of service."""
+    UNKNOWN = "Unknown"
+
+    @property
+    def dead(self) -> bool:
+        """Proven to run no more."""
+        return self in (Life.NEVER_BOUND, Life.DEAD_REPORTED, Life.DEAD_INFERRED)
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """A pod as it was last seen. Times are seconds of the operator's own monotonic clock."""
+
+    exists: bool
+    node: str
+    deleted: bool
+    """deletionTimestamp is set."""
+    ended: bool
+    """Every container, init and ephemeral ones too, was reported as terminated."""
+    grace_seconds: float
+    gone_since: float | None = None
+    """When the object was first found missing."""
+    last_seen: bool = True
+    """False: only the ledger knows of the pod, its object was never seen by this operator."""
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """The pod's node."""
+
+    ready: bool = False
+    lease_renewed_at: float | None = None
+    """When this operator saw the kubelet renew its Lease last."""
+    out_of_service: bool = False
+    """Tainted node.kubernetes.io/out-of-service: somebody vouches that it is off."""
+
+
+def life(pod: PodFacts, node: NodeFacts | None) -> Life:
+    """The verdict; `node` None means that the node is not there or may not be seen, which proves nothing."""
+    if pod.exists:
+        if not pod.deleted:
+            return Life.ALIVE
+        if pod.ended:
+            return Life.DEAD_REPORTED
+        return Life.DEAD_INFERRED if node is not None and node.out_of_service else Life.TERMINATING
+    if pod.last_seen and pod.deleted and pod.ended:
+        return Life.DEAD_REPORTED
+    if pod.last_seen and not pod.node:
+        return Life.NEVER_BOUND
+    if node is not None and (node.out_of_service or _killed_by_kubelet(pod, node)):
+        return Life.DEAD_INFERRED
+    return Life.UNKNOWN
+
+
+def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:
+    if not node.ready or node.lease_renewed_at is None or pod.gone_since is None:
+        return False
+    return node.lease_renewed_at >= pod.gone_since + pod.grace_seconds + GONE_MARGIN_SECONDS
+
+
+def hold_seconds(verdict: Life, *, detects_dead_clients: bool, server_seen: bool) -> float | None:
+    """How long a dead pod's reservation is kept; None: until a person releases it.
+
+    `server_seen` says whether any agent ever logged in to the server.
+    """
+    if verdict is Life.NEVER_BOUND:
+        return 0.0
+    if not server_seen:
+        return HOLD_NEVER_SEEN_SECONDS
+    if not detects_dead_clients:
+        return None
+    return HOLD_REPORTED_SECONDS if verdict is Life.DEAD_REPORTED else HOLD_INFERRED_SECONDS

@@ -1,0 +1,62 @@
+"""The ledger: who may hold how many connections of one server."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pgpool_pooler.contract import Endpoint
+
+
+class GrantState(StrEnum):
+    """Where a pod's grant is in its life."""
+
+    GATED = "Gated"
+    """Reserved, not yet acknowledged for the first time."""
+    ACTIVE = "Active"
+    SHRINKING = "Shrinking"
+    """`cap` was lowered; `reserved` follows when the pod has drained."""
+    DRAINING = "Draining"
+    """The pod leaves the server, or has ended and its backends may still be there."""
+    UNKNOWN = "Unknown"
+    """The pod is not there and not proven dead: counted until it is, or until a person releases it."""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """One pod's part of the budget. `cap` <= `reserved`, always."""
+
+    uid: str
+    pod: str
+    pool: str
+    """namespace/name of its PgPool."""
+    endpoint: Endpoint
+    node: str
+    cap: int
+    """What the newest grant allows."""
+    reserved: int
+    """What any grant that is or was on its way may still allow: this counts."""
+    generation: int
+    """Of the newest grant."""
+    state: GrantState
+    since: datetime
+    addresses: tuple[str, ...] = ()
+    """The pod's addresses as the server saw them."""
+    detects_dead_clients: bool = False
+    """The server ends this pod's backends within seconds when the pod vanishes."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All reservations of one server, by pod uid. The invariant: `reserved` <= `connections`."""
+
+    connections: int
+    """B as it is in force; above the wanted B while a lowering drains."""
+    reservations: Mapping[str, Reservation] = field(default_factory=dict)
+    recovering: bool = False
+    """The ledger was lost or rolled back, and not every pod has been heard since: nothing grows."""
+
+    @property
+    def reserved(self) -> int:
+        """The sum of all reservations."""
+        return sum(reservation.reserved for reservation in self.reservations.values())
