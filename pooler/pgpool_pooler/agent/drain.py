@@ -1,0 +1,64 @@
+"""Leaving without failing a client: the end of a pod, of an engine, of a granted turn."""
+
+import asyncio
+import time
+from typing import Final, Protocol
+
+from pgpool_pooler.engines.base import Engine, EngineError, EngineStatus
+
+UNREADY_SECONDS: Final = 5.0
+"""After /readyz fails, clients still arrive until every node has taken the pod out of the Service."""
+_POLL_SECONDS: Final = 0.1
+
+
+class Clock(Protocol):
+    """Time and waiting, so that a test need not wait."""
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let others work for so long."""
+
+
+class RealClock:
+    """The event loop's."""
+
+    def now(self) -> float:
+        """See Clock."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See Clock."""
+        await asyncio.sleep(seconds)
+
+
+async def drain(engine: Engine, seconds: float, clock: Clock) -> None:
+    """End the engine within `seconds`.
+
+    In the first half each client is disconnected when it is between two transactions, and those in the queue
+    are still served. In the second half no transaction starts any more. What still runs at the end is cut off.
+    """
+    start = clock.now()
+    try:
+        await engine.stop_accepting()
+        await _until(engine, start + seconds / 2, clock, clients_too=True)
+        if engine.running:
+            await engine.finish()
+        await _until(engine, start + seconds, clock, clients_too=False)
+    except EngineError:
+        # A dying engine need not answer; that it is gone is what counts.
+        await _until(engine, start + seconds, clock, clients_too=False)
+    if engine.running:
+        await engine.kill()
+
+
+async def _until(engine: Engine, deadline: float, clock: Clock, *, clients_too: bool) -> None:
+    while engine.running and clock.now() < deadline:
+        if clients_too and (await _status(engine)).clients == 0:
+            return
+        await clock.sleep(_POLL_SECONDS)
+
+
+async def _status(engine: Engine) -> EngineStatus:
+    return await engine.observe() if engine.running else EngineStatus()

@@ -1,0 +1,111 @@
+"""Questions that take time, asked beside the loop: who the server is, whether it answers, and warming up."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from pgpool_pooler.contract import Problem, ServerIdentity
+from pgpool_pooler.engines.base import Setup, User
+
+from . import sql
+
+IDENTITY_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 5.0
+PROBE_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class Enquiries:
+    """Asks through the engine's unix socket, one question of a kind at a time."""
+
+    warm_seconds: Final = sql.WARM_SECONDS
+
+    def __init__(self, directory: Path, port: int, users: Callable[[Setup], tuple[User, ...]]) -> None:
+        self._directory = directory
+        self._port = port
+        self._users = users
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._next_identity = 0.0
+        self._next_probe = 0.0
+        self.identity: ServerIdentity | None = None
+        self.warm = False
+        self.problems: tuple[Problem, ...] = ()
+
+    def engine_started(self, setup: Setup) -> None:
+        """A new engine: warm it up, and ask who the server is."""
+        self.server_changed()
+        self.warm = False
+        access = self._access(setup)
+        if access is None:
+            self.warm = True
+        else:
+            self._begin("warm", self._warm(access, setup))
+
+    def server_changed(self) -> None:
+        """What was known of the server is about another one."""
+        self.identity = None
+        self._next_identity = 0.0
+        self._cancel("identity")
+
+    def identify(self, setup: Setup, now: float) -> None:
+        """Ask the server who it is, if that is due."""
+        if now < self._next_identity or not self.warm:
+            return
+        access = self._access(setup)
+        if access is None:
+            text = "no user has a clear password, so the pods cannot ask the server for max_connections"
+            self.problems = (Problem(field="auth.userSecrets", text=text, reason="NoClearPassword"),)
+            return
+        self.problems = ()
+        if self._begin("identity", self._identify(access, setup)):
+            self._next_identity = now + (IDENTITY_SECONDS if self.identity is not None else RETRY_SECONDS)
+
+    def probe(self, setup: Setup, answered: Callable[[bool], None], now: float) -> None:
+        """Look whether the server takes connections, at most once a second."""
+        if now >= self._next_probe and self._begin("probe", self._probe(setup, answered)):
+            self._next_probe = now + PROBE_SECONDS
+
+    async def stop(self) -> None:
+        """Ask nothing any more."""
+        for name in list(self._tasks):
+            self._cancel(name)
+
+    async def _warm(self, access: sql.Access, setup: Setup) -> None:
+        try:
+            for database, limit in setup.limits.items():
+                await sql.warm(sql.Access(access.directory, access.port, access.user, database), limit)
+        finally:
+            self.warm = True
+
+    async def _identify(self, access: sql.Access, setup: Setup) -> None:
+        try:
+            self.identity = await sql.identify(access, setup.pool_mode(access.database))
+        except (psycopg.Error, TimeoutError) as error:
+            log.warning("the server did not say who it is", error=str(error).strip() or "no answer")
+
+    async def _probe(self, setup: Setup, answered: Callable[[bool], None]) -> None:
+        answered(await sql.accepts_connections(setup.host, setup.port))
+
+    def _access(self, setup: Setup) -> sql.Access | None:
+        user = next((user for user in self._users(setup) if user.password), None)
+        database = next((name for name in setup.material.databases if name in setup.limits), None)
+        if user is None or database is None:
+            return None
+        return sql.Access(self._directory, self._port, user, database)
+
+    def _begin(self, name: str, question: Coroutine[Any, Any, None]) -> bool:
+        running = self._tasks.get(name)
+        if running is not None and not running.done():
+            question.close()
+            return False
+        self._tasks[name] = asyncio.create_task(question)
+        return True
+
+    def _cancel(self, name: str) -> None:
+        if name in self._tasks:
+            self._tasks.pop(name).cancel()

@@ -1,0 +1,65 @@
+"""Which grant counts: rule R5, generations never go back."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from pgpool_pooler.contract import CONTRACT_VERSION, Grant
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A grant that is newer than what the pod has; it has to be persisted before it is applied."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """What the pod has already, or nothing yet."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The pod keeps what it has; `why` is for a person."""
+
+    why: str
+
+
+def judge(text: str, held: Grant | None, uid: str) -> Accepted | Unchanged | Refused:
+    """Decide about the text of the grant file, given the grant that this pod (`uid`) has persisted.
+
+    An empty file is no revocation: the annotation may have been removed by hand, and the ledger still counts
+    what the pod holds. Only a newer generation takes something away.
+    """
+    if not text.strip():
+        return Unchanged() if held is None else Refused("the grant is gone; the pod keeps the one it has")
+    try:
+        offered = Grant.model_validate_json(text)
+    except ValidationError as error:
+        return Refused(f"not a grant: {first_error(error)}")
+    if offered.version > CONTRACT_VERSION:
+        return Refused(
+            f"contract version {offered.version}, but this pod's image speaks {CONTRACT_VERSION}: "
+            "use a newer pooler image"
+        )
+    if offered.uid != uid:
+        return Refused(f"made for pod {offered.uid}, this is {uid}")
+    return _against_held(offered, held)
+
+
+def _against_held(offered: Grant, held: Grant | None) -> Accepted | Unchanged | Refused:
+    if held is None or offered.generation > held.generation:
+        return Accepted(offered)
+    if offered.generation < held.generation:
+        return Refused(f"generation {offered.generation} is older than {held.generation}, which is in force")
+    if offered != held:
+        return Refused(f"generation {held.generation} was altered after it was accepted")
+    return Unchanged()
+
+
+def first_error(error: ValidationError) -> str:
+    """A validation error in one line."""
+    detail = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in detail["loc"])
+    return f"{where}: {detail['msg']}" if where else detail["msg"]

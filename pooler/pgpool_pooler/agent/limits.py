@@ -1,0 +1,40 @@
+"""The arithmetic that keeps a pod inside its cap while the shares of its databases change."""
+
+from collections.abc import Mapping
+
+
+def next_limits(
+    limits: Mapping[str, int], target: Mapping[str, int], open_: Mapping[str, int], cap: int
+) -> dict[str, int]:
+    """The limits to put in force next, on the way from `limits` to `target`.
+
+    A database that has to shrink gets its new limit at once. One that has to grow gets only what is free:
+    `cap` less what every database holds, which is the larger of its limit in force and its open connections.
+    So whatever the engine opens between two steps, the sum never exceeds the cap (going from 10 + 2 to 4 + 8
+    in one step would peak at 18 of 12).
+
+    Args:
+        limits: in force when `open_` was read.
+        target: wanted in the end; a database that is not in it has to go to 0.
+        open_: connections per database, those above their limit included.
+        cap: of the pod's grant.
+
+    """
+    names = sorted({*limits, *target})
+    held = {name: max(limits.get(name, 0), open_.get(name, 0)) for name in names}
+    free = cap - sum(held.values()) - sum(count for name, count in open_.items() if name not in held)
+    following: dict[str, int] = {}
+    for name in names:
+        wanted, now = target.get(name, 0), limits.get(name, 0)
+        if wanted <= now:
+            following[name] = wanted
+            continue
+        raised = min(wanted, held[name] + max(free, 0))
+        free -= max(raised - held[name], 0)
+        following[name] = max(raised, now)
+    return following
+
+
+def exceeded(limits: Mapping[str, int], open_: Mapping[str, int]) -> bool:
+    """Whether a database has more connections than its limit; one without a limit has the limit 0."""
+    return any(count > limits.get(name, 0) for name, count in open_.items())

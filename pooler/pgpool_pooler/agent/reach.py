@@ -1,0 +1,98 @@
+"""Whether the server can be reached, from what the engine says and what a probe finds."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pgpool_pooler.contract import Problem
+from pgpool_pooler.engines.base import EngineStatus, FailureKind, Material, ServerFailure
+
+STARVED_SECONDS: Final = 1.0
+"""Clients that wait this long while no connection exists are a reason to probe the server."""
+_NO_DATABASE = re.compile(r'^database ".*" does not exist$')
+
+
+@dataclass
+class Reachability:
+    """One server as this pod sees it. `outage` makes the agent issue PAUSE: without it, PgBouncer rejects
+    clients as soon as a login has failed and no connection is left."""
+
+    outage: bool = False
+    reachable: bool | None = None
+    error: str = ""
+    failures: dict[tuple[str, str], ServerFailure] = field(default_factory=dict)
+    _suspected: bool = False
+    _starved_since: float | None = None
+
+    def failed(self, failure: ServerFailure) -> None:
+        """The engine could not open a connection."""
+        self.failures[failure.database, failure.user] = failure
+        if failure.kind is FailureKind.UNREACHABLE:
+            self._suspected = True
+            self.error = failure.text
+
+    def observed(self, status: EngineStatus, now: float) -> None:
+        """The engine's connections, now."""
+        for pool in status.logged_in:
+            self.failures.pop(pool, None)
+        if status.usable > 0:
+            self.reachable, self.error = True, ""
+            self._suspected, self._starved_since = False, None
+            return
+        if self._suspected and not self.outage:
+            self.outage, self.reachable = True, False
+        self._suspected = False
+        if status.waiting == 0 or status.paused:
+            self._starved_since = None
+        elif self._starved_since is None:
+            self._starved_since = now
+
+    def needs_probe(self, now: float) -> bool:
+        """Whether somebody has to look if the server takes connections."""
+        starved = self._starved_since is not None and now - self._starved_since >= STARVED_SECONDS
+        return self.outage or starved
+
+    def probed(self, answers: bool) -> None:
+        """The result of a probe."""
+        self.reachable = answers
+        self.outage = not answers
+        self._suspected, self._starved_since = False, None
+        if answers:
+            self.error = ""
+            self._forget(FailureKind.UNREACHABLE)
+        elif not self.error:
+            self.error = "the server does not take connections"
+
+    def retry_logins(self) -> None:
+        """Passwords or certificates have changed: what failed before may work now."""
+        self._forget(FailureKind.LOGIN)
+        self._forget(FailureKind.TLS)
+
+    def _forget(self, kind: FailureKind) -> None:
+        self.failures = {pool: failure for pool, failure in self.failures.items() if failure.kind is not kind}
+
+
+def failure_problems(failures: Iterable[ServerFailure], material: Material) -> tuple[Problem, ...]:
+    """Failures in terms of the PgPool's fields, each field once."""
+    problems: dict[str, Problem] = {}
+    for failure in failures:
+        place = _field(failure, material)
+        problems.setdefault(place, Problem(field=place, text=failure.text, reason=failure.kind.value))
+    return tuple(problems.values())
+
+
+def _field(failure: ServerFailure, material: Material) -> str:
+    if failure.kind is FailureKind.UNREACHABLE:
+        return "database"
+    if failure.kind is FailureKind.TLS:
+        return "tls.server"
+    if _NO_DATABASE.match(failure.text):
+        positions = _positions(material.databases)
+        return f"databases[{positions.get(failure.database, 0)}].dbname"
+    secrets = {user.name: user.secret for user in reversed(material.users)}
+    return f"auth.userSecrets[{secrets.get(failure.user, 0)}]"
+
+
+def _positions(names: Iterable[str]) -> Mapping[str, int]:
+    return {name: number for number, name in enumerate(names)}

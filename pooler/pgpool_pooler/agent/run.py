@@ -1,0 +1,60 @@
+"""Putting the agent together."""
+
+import asyncio
+import contextlib
+import resource
+import signal
+
+import structlog
+from aiohttp import web
+
+from pgpool_pooler.engines import pgbouncer
+
+from .drain import RealClock
+from .enquiries import Enquiries
+from .http import application
+from .inputs import Inputs
+from .settings import Settings
+from .store import Store
+from .supervisor import Supervisor
+from .watch import watch
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM, then drain and return."""
+    _raise_file_limit()
+    layout = settings.layout
+    store = Store(layout.data)
+    inputs = Inputs(settings.identity, layout, store.accepted())
+    built = pgbouncer.build(layout.run, settings.client_port, settings.engine_binary)
+    enquiries = Enquiries(layout.run, settings.client_port, pgbouncer.clear_users)
+    supervisor = Supervisor(settings, store, inputs, built.engine, enquiries, RealClock())
+    built.connect(supervisor.server_failed, supervisor.wake)
+    _on_signals(supervisor)
+    runner = web.AppRunner(application(supervisor), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=settings.http_port).start()
+    watcher = asyncio.create_task(watch(inputs.directories, supervisor.wake))
+    try:
+        await supervisor.run()
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+        await enquiries.stop()
+        await runner.cleanup()
+    log.info("drained")
+
+
+def _on_signals(supervisor: Supervisor) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.leave)
+
+
+def _raise_file_limit() -> None:
+    """The engine inherits it; each client is a file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,117 @@
+"""The agent's SQL. It goes through the pod's own engine, as a client, so that it costs no connection of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import pq
+from psycopg.rows import dict_row
+
+from pgpool_pooler.contract import PoolMode, ServerIdentity
+from pgpool_pooler.engines.base import User
+
+QUERY_SECONDS: Final = 10.0
+WARM_SECONDS: Final = 3.0
+_WARM_AT_MOST: Final = 32
+_PING_SECONDS: Final = 2
+"""The least that libpq allows."""
+_DETECTION: Final = {
+    "client_connection_check_interval": "1000",
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+}
+"""pg_settings' view of what the engine's connect_query sets; milliseconds, seconds, seconds, probes."""
+_IDENTITY: LiteralString = """
+SELECT coalesce(host(inet_server_addr()), '') AS address,
+       coalesce(inet_server_port(), current_setting('port')::int) AS port,
+       pg_postmaster_start_time() AS started_at,
+       split_part(current_setting('server_version'), ' ', 1) AS version,
+       current_setting('max_connections')::int AS max_connections,
+       current_setting('superuser_reserved_connections')::int
+         + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved_connections,
+       pg_is_in_recovery() AS in_recovery,
+       coalesce(host(inet_client_addr()), '') AS client_address,
+       (SELECT jsonb_object_agg(name, jsonb_build_array(setting, reset_val)) FROM pg_settings
+         WHERE name LIKE 'tcp_keepalives_%' OR name = 'client_connection_check_interval') AS detection
+"""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How the agent logs in to its own engine."""
+
+    directory: Path
+    port: int
+    user: User
+    database: str
+
+    async def connect(self) -> psycopg.AsyncConnection[dict[str, Any]]:
+        """A connection; it may wait in the engine's queue as any client's."""
+        return await psycopg.AsyncConnection.connect(
+            host=str(self.directory),
+            port=self.port,
+            user=self.user.name,
+            password=self.user.password,
+            dbname=self.database,
+            application_name="pgpool-agent",
+            autocommit=True,
+            prepare_threshold=None,
+            row_factory=dict_row,
+        )
+
+
+async def identify(access: Access, mode: PoolMode) -> ServerIdentity:
+    """Ask the server who it is. Raises psycopg.Error, TimeoutError."""
+    async with asyncio.timeout(QUERY_SECONDS), await access.connect() as connection:
+        cursor = await connection.execute(_IDENTITY)
+        row = await cursor.fetchone()
+    if row is None:
+        raise psycopg.DataError("the server answered its identity with no row")
+    detection = row.pop("detection")
+    return ServerIdentity(**row, detects_dead_clients=detects_dead_clients(detection, mode))
+
+
+def detects_dead_clients(settings: Mapping[str, tuple[str, str]], mode: PoolMode) -> bool:
+    """Whether the server notices within seconds that its client is gone.
+
+    Args:
+        settings: name -> (value now, value after RESET).
+        mode: of the database. In session mode PgBouncer's DISCARD ALL brings the second value back after each
+            session, so only what the role or the server sets counts.
+
+    """
+    column = 1 if mode is PoolMode.SESSION else 0
+    return all(name in settings and settings[name][column] == value for name, value in _DETECTION.items())
+
+
+async def warm(access: Access, count: int) -> None:
+    """Make the engine open `count` connections, as far as that goes in a few seconds; errors do not matter."""
+    opened = asyncio.Event()
+    waiting = min(count, _WARM_AT_MOST)
+
+    async def hold_one() -> None:
+        nonlocal waiting
+        async with await access.connect() as connection, connection.transaction():
+            await connection.execute("SELECT 1")
+            waiting -= 1
+            if waiting == 0:
+                opened.set()
+            await opened.wait()
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WARM_SECONDS):
+            await asyncio.gather(*(hold_one() for _ in range(waiting)), return_exceptions=True)
+
+
+async def accepts_connections(host: str, port: int) -> bool:
+    """Whether a PostgreSQL at this address would take a login (libpq's PQping, no authentication)."""
+    conninfo = psycopg.conninfo.make_conninfo(
+        host=host, port=port, connect_timeout=_PING_SECONDS, sslmode="prefer", gssencmode="disable"
+    )
+    answer = await asyncio.to_thread(pq.PGconn.ping, conninfo.encode())
+    return answer == pq.Ping.OK

@@ -1,0 +1,51 @@
+"""What survives a container restart, so that a pod comes back without operator and API server."""
+
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pgpool_pooler.contract import Grant, Peers, PoolConfig
+from pgpool_pooler.files import write_durably
+
+_GRANT: Final = "grant.json"
+_ACCEPTED: Final = "accepted.json"
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class AcceptedConfig(BaseModel):
+    """The configuration that the engine accepted last, and whether its server notices dead clients."""
+
+    config_hash: str
+    config: PoolConfig
+    peers: Peers
+    detects_dead_clients: bool = False
+
+
+class Store:
+    """Files in a directory; a write is on the disk when the method returns."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def grant(self) -> Grant | None:
+        """The persisted grant."""
+        return self._load(_GRANT, Grant)
+
+    def keep_grant(self, grant: Grant) -> None:
+        """Persist a grant; to be done before it is applied."""
+        write_durably(self._directory / _GRANT, grant.model_dump_json().encode())
+
+    def accepted(self) -> AcceptedConfig | None:
+        """The persisted configuration."""
+        return self._load(_ACCEPTED, AcceptedConfig)
+
+    def keep_accepted(self, accepted: AcceptedConfig) -> None:
+        """Persist a configuration that the engine has accepted."""
+        write_durably(self._directory / _ACCEPTED, accepted.model_dump_json().encode())
+
+    def _load(self, name: str, model: type[_Model]) -> _Model | None:
+        try:
+            return model.model_validate_json((self._directory / name).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None

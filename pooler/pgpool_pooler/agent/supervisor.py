@@ -1,0 +1,443 @@
+"""The agent's one loop: it computes what should be from grant, configuration and Secrets, looks at the engine,
+and takes one step towards it. Events only wake it up; it never depends on having seen one."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from pgpool_pooler.contract import Grant, Mode, Problem
+from pgpool_pooler.engines.base import (
+    Engine,
+    EngineError,
+    EngineRejected,
+    EngineStatus,
+    Material,
+    ServerFailure,
+    Setup,
+)
+from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
+
+from . import grants, plan
+from .acknowledge import Acknowledgement, ShedPulse
+from .crowd import Crowd
+from .drain import UNREADY_SECONDS, Clock, drain
+from .enquiries import Enquiries
+from .hold import STABLE_SECONDS, backoff_seconds, hold_seconds
+from .inputs import Inputs, Reading
+from .reach import Reachability
+from .report import Facts
+from .settings import Settings
+from .store import AcceptedConfig, Store
+
+TICK_SECONDS: Final = 1.0
+BUSY_TICK_SECONDS: Final = 0.05
+_MUTE_SECONDS: Final = 30.0
+"""An engine that does not answer for so long is ended and started again."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What the engine refused, and its words."""
+
+    material: Material
+    words: str
+
+
+class Supervisor:
+    """Runs one engine for one pod."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        inputs: Inputs,
+        engine: Engine,
+        enquiries: Enquiries,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._inputs = inputs
+        self._engine = engine
+        self._enquiries = enquiries
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._reach = Reachability()
+        self._acknowledgement = Acknowledgement()
+        self._pulse = ShedPulse()
+        self._crowd = Crowd()
+        self._grant = store.grant()
+        self._accepted = store.accepted()
+        self._reading = Reading("", None, "starting", "", ())
+        self._status = EngineStatus()
+        self._in_force: Setup | None = None
+        self._rejection: Rejection | None = None
+        self._refused_grant = ""
+        self._engine_error = ""
+        self._names: frozenset[str] = frozenset()
+        self._crashes = 0
+        self._started_at = 0.0
+        self._mute_since: float | None = None
+        self._move_since: float | None = None
+        self._shedding = False
+        self._shed_until = 0.0
+        self._drain: asyncio.Task[None] | None = None
+        self._leaving = False
+        self._ticked_at = clock.now()
+        self.changed = asyncio.Condition()
+        self._hold_until = clock.now() + self._hold() if self._grant is not None else 0.0
+
+    def wake(self) -> None:
+        """Something happened; look at once."""
+        self._wake.set()
+
+    def server_failed(self, failure: ServerFailure) -> None:
+        """The engine said that it could not open a connection."""
+        self._reach.failed(failure)
+        self.wake()
+
+    def leave(self) -> None:
+        """The pod is to end (SIGTERM)."""
+        self._leaving = True
+        self.wake()
+
+    def seconds_since_tick(self) -> float:
+        """How long ago the loop came round."""
+        return self._clock.now() - self._ticked_at
+
+    async def run(self) -> None:
+        """Work until the pod has been drained after `leave`."""
+        while not (self._leaving and self._drained()):
+            pause = await self._safe_tick()
+            async with self.changed:
+                self.changed.notify_all()
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+            self._wake.clear()
+
+    async def _safe_tick(self) -> float:
+        """A tick whose failure is reported instead of ending process 1, and with it every client's connection."""
+        try:
+            return await self.tick()
+        except Exception as error:
+            log.exception("tick failed")
+            self._engine_error = f"the agent failed: {type(error).__name__}: {error}"
+            return TICK_SECONDS
+
+    async def tick(self) -> float:
+        """Look at everything, take one step, and say after how many seconds to look again."""
+        self._ticked_at = self._clock.now()
+        reap_orphans(self._engine.pid)
+        self._reading = self._inputs.read()
+        self._take_grant()
+        await self._look()
+        if self._should_drain():
+            self._drive_drain()
+        if self._grant is None or self._material() is None:
+            return TICK_SECONDS
+        view = self._view(self._grant)
+        step = plan.decide(view)
+        if self._drain is not None:
+            # A pod that leaves still shrinks when the ledger asks, and takes on nothing else.
+            step = step if isinstance(step, plan.Apply) and self._engine.running else plan.Idle()
+        if not isinstance(step, plan.Idle):
+            await self._carry_out(step)
+            return 0.0
+        settled = plan.settled(view)
+        self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
+        await self._shed(plan.over_limit(view))
+        self._enquire(view)
+        acknowledged = self._acknowledgement.generation == self._grant.generation
+        return TICK_SECONDS if settled and acknowledged and not self._shedding else BUSY_TICK_SECONDS
+
+    def facts(self) -> Facts:
+        """What there is to report."""
+        now = self._clock.now()
+        return Facts(
+            identity=self._settings.identity,
+            grant=self._grant,
+            acknowledged=self._acknowledgement.generation,
+            in_force=self._in_force,
+            status=self._status,
+            running=self._engine.running and self._in_force is not None,
+            warm=self._enquiries.warm or now - self._started_at > self._enquiries.warm_seconds,
+            holding=now < self._hold_until,
+            draining=self._drain is not None or self._leaving,
+            reach=self._reach,
+            server_identity=self._enquiries.identity,
+            cpu_seconds=cpu_seconds(self._engine.pid),
+            config_hash=self._accepted.config_hash if self._accepted is not None else "",
+            secrets_version=self._reading.secrets_version,
+            missing=self._reading.missing,
+            problems=self._problems(),
+        )
+
+    def _take_grant(self) -> None:
+        verdict = grants.judge(self._reading.grant_text, self._grant, self._settings.identity.uid)
+        refused = verdict.why if isinstance(verdict, grants.Refused) else ""
+        if refused and refused != self._refused_grant:
+            log.warning("grant refused", why=refused)
+        self._refused_grant = refused
+        if isinstance(verdict, grants.Accepted):
+            self._store.keep_grant(verdict.grant)
+            self._grant = verdict.grant
+            log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
+
+    def _material(self) -> Material | None:
+        """The newest material that the engine has not refused."""
+        offered = self._reading.material
+        if offered is None:
+            return self._in_force.material if self._in_force is not None else None
+        names = frozenset(user.name for user in offered.users)
+        self._names |= names
+        offered = replace(offered, revoked=self._names - names)
+        if self._rejection is None or self._rejection.material != offered:
+            return offered
+        if self._in_force is not None:
+            return self._in_force.material
+        return self._fall_back(offered)
+
+    def _fall_back(self, offered: Material) -> Material:
+        """At a start, what the engine accepted last, with the Secrets of now; else try again what it refused."""
+        if self._accepted is None or self._accepted.config_hash == offered.config_hash:
+            return offered
+        accepted = self._accepted
+        return replace(
+            offered, config=accepted.config, config_hash=accepted.config_hash, peers=accepted.peers
+        )
+
+    def _view(self, grant: Grant) -> plan.View:
+        material = self._material()
+        assert material is not None
+        now = self._clock.now()
+        view = plan.View(
+            grant=grant,
+            material=material,
+            in_force=self._in_force,
+            status=replace(self._status, crowd=self._crowd.look(self._status.crowd, now)),
+            holding=now < self._hold_until,
+            outage=self._reach.outage,
+        )
+        if not plan.moving(view):
+            self._move_since = None
+            return replace(view, restart_needed=self._restart_needed(view))
+        if self._move_since is None:
+            self._move_since = now
+        patience = material.config.timeouts.switchover_seconds
+        overdue = self._reach.reachable is False or now - self._move_since > patience
+        return replace(view, move_overdue=overdue)
+
+    def _restart_needed(self, view: plan.View) -> bool:
+        now = view.in_force
+        return now is not None and self._engine.needs_restart(now, replace(now, material=view.material))
+
+    async def _look(self) -> None:
+        now = self._clock.now()
+        if self._in_force is not None and not self._engine.running and self._drain is None:
+            self._ended(now)
+        if self._in_force is None or not self._engine.running:
+            self._status = EngineStatus()
+            return
+        try:
+            self._status = await self._engine.observe()
+        except EngineError as error:
+            await self._no_answer(error, now)
+            return
+        self._mute_since, self._engine_error = None, ""
+        self._reach.observed(self._status, now)
+        if now - self._started_at > STABLE_SECONDS:
+            self._crashes = 0
+
+    def _ended(self, now: float) -> None:
+        self._crashes += 1
+        self._in_force = None
+        self._hold_until = now + max(self._hold(), backoff_seconds(self._crashes))
+        self._engine_error = f"the engine ended by itself ({self._engine.last_words or 'no error said'})"
+        log.error("engine ended", crashes=self._crashes, words=self._engine.last_words)
+
+    async def _no_answer(self, error: EngineError, now: float) -> None:
+        if self._mute_since is None:
+            self._mute_since = now
+        self._engine_error = str(error)
+        if now - self._mute_since > _MUTE_SECONDS and self._drain is None:
+            log.error("engine does not answer", error=str(error))
+            self._mute_since = None
+            await self._engine.kill()
+
+    def _hold(self) -> float:
+        detects = self._accepted is not None and self._accepted.detects_dead_clients
+        return hold_seconds(detects_dead_clients=detects)
+
+    async def _carry_out(self, step: plan.Step) -> None:
+        log.info("step", step=type(step).__name__, detail=_detail(step))
+        try:
+            await self._do(step)
+        except EngineRejected as rejected:
+            self._reject(step, str(rejected))
+        except EngineError as error:
+            self._engine_error = str(error)
+            log.warning("step failed", step=type(step).__name__, error=str(error))
+
+    async def _do(self, step: plan.Step) -> None:
+        match step:
+            case plan.Start(setup):
+                await self._engine.start(setup)
+                self._started_at = self._clock.now()
+                self._in_force_is(setup)
+                self._enquiries.engine_started(setup)
+            case plan.Apply(setup):
+                await self._engine.apply(setup)
+                self._applied(setup)
+            case plan.Pause():
+                await self._engine.pause()
+            case plan.Resume():
+                await self._engine.resume()
+            case plan.Retire(database):
+                await self._engine.retire(database)
+            case plan.Revive(database):
+                await self._engine.revive(database)
+            case plan.AbortBusy():
+                await self._engine.abort_busy()
+            case plan.Restart():
+                self._begin_drain(unready_seconds=0.0)
+
+    def _applied(self, setup: Setup) -> None:
+        before = self._in_force
+        self._shedding = False
+        self._in_force_is(setup)
+        if before is None:
+            return
+        if (before.host, before.port) != (setup.host, setup.port):
+            self._reach = Reachability()
+            self._enquiries.server_changed()
+        if _more_crowded(before.crowd, setup.crowd):
+            self._shed_until = self._clock.now() + ShedPulse.FIRST_SECONDS
+
+    def _in_force_is(self, setup: Setup) -> None:
+        before, self._in_force = self._in_force, setup
+        material = setup.material
+        if self._rejection is not None and self._rejection.material == material:
+            self._rejection = None
+        if before is None or before.material.users != material.users:
+            self._reach.retry_logins()
+        if self._accepted is None or (self._accepted.config_hash, self._accepted.peers) != (
+            material.config_hash,
+            material.peers,
+        ):
+            self._keep_accepted(material)
+
+    def _keep_accepted(self, material: Material) -> None:
+        detects = self._accepted is not None and self._accepted.detects_dead_clients
+        self._accepted = AcceptedConfig(
+            config_hash=material.config_hash,
+            config=material.config,
+            peers=material.peers,
+            detects_dead_clients=detects,
+        )
+        self._store.keep_accepted(self._accepted)
+
+    def _reject(self, step: plan.Step, words: str) -> None:
+        log.error("engine refused the configuration", words=words)
+        if not isinstance(step, plan.Start | plan.Apply):
+            return
+        self._rejection = Rejection(step.setup.material, words)
+        if isinstance(step, plan.Start):
+            self._crashes += 1
+            self._hold_until = self._clock.now() + backoff_seconds(self._crashes)
+
+    async def _shed(self, over_limit: bool) -> None:
+        now = self._clock.now()
+        wanted = self._pulse.wanted(over_limit=over_limit, now=now) or now < self._shed_until
+        if wanted != self._shedding:
+            try:
+                await self._engine.shed(wanted)
+                self._shedding = wanted
+            except EngineError as error:
+                self._engine_error = str(error)
+
+    def _enquire(self, view: plan.View) -> None:
+        if view.in_force is None:
+            return
+        now = self._clock.now()
+        if self._reach.needs_probe(now) or plan.moving(view):
+            self._enquiries.probe(view.in_force, self._probed, now)
+        if not self._status.paused:
+            self._enquiries.identify(view.in_force, now)
+        identity = self._enquiries.identity
+        if identity is None or self._accepted is None:
+            return
+        if identity.detects_dead_clients != self._accepted.detects_dead_clients:
+            self._accepted = self._accepted.model_copy(
+                update={"detects_dead_clients": identity.detects_dead_clients}
+            )
+            self._store.keep_accepted(self._accepted)
+
+    def _probed(self, answers: bool) -> None:
+        if answers is self._reach.outage:
+            log.info("server probed", answers=answers)
+        self._reach.probed(answers)
+        self.wake()
+
+    def _should_drain(self) -> bool:
+        asked = self._leaving or (self._grant is not None and self._grant.mode is Mode.DRAIN)
+        return self._drain is not None or (asked and self._in_force is not None)
+
+    def _drive_drain(self) -> None:
+        if self._drain is None:
+            self._begin_drain(unready_seconds=UNREADY_SECONDS)
+        elif self._drain.done():
+            self._drain.result()
+            self._drain, self._in_force, self._shedding = None, None, False
+            self._status = EngineStatus()
+            self._hold_until = self._clock.now() + self._hold()
+
+    def _begin_drain(self, unready_seconds: float) -> None:
+        log.info("draining", seconds=self._settings.drain_seconds)
+        self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
+        self._drain.add_done_callback(lambda _: self.wake())
+
+    async def _drain_engine(self, unready_seconds: float) -> None:
+        await self._clock.sleep(unready_seconds)
+        await drain(self._engine, self._settings.drain_seconds, self._clock)
+
+    def _drained(self) -> bool:
+        return self._drain is None and self._in_force is None
+
+    def _problems(self) -> tuple[Problem, ...]:
+        problems = list(self._reading.problems)
+        if self._refused_grant:
+            where = "metadata.annotations[pgpool.dev/grant]"
+            problems.append(Problem(field=where, text=self._refused_grant, reason="GrantRefused"))
+        if self._rejection is not None:
+            name = self._settings.identity.name
+            problems.append(
+                Problem(
+                    field=self._rejection.material.config.engine,
+                    text=f"{name}: {self._rejection.words}",
+                    reason="EngineRejected",
+                )
+            )
+        if self._engine_error:
+            problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
+        return (*problems, *self._enquiries.problems)
+
+
+def _more_crowded(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
+    return any(users > before.get(database, 1) for database, users in after.items())
+
+
+def _detail(step: plan.Step) -> dict[str, object]:
+    match step:
+        case plan.Start(setup) | plan.Apply(setup):
+            return {"host": setup.host, "limits": dict(setup.limits), "config": setup.material.config_hash}
+        case plan.Retire(database) | plan.Revive(database):
+            return {"database": database}
+        case _:
+            return {}

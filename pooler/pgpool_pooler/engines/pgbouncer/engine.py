@@ -1,0 +1,257 @@
+"""Control of a PgBouncer process by the methods that were measured to keep its caps and its clients.
+
+- A RELOAD with lower limits does not shrink a busy pool. `SET server_lifetime=0` makes every connection close as
+  it becomes free, until the pools are at their limits: 40 -> 10 under load in 13-74 ms without a client error.
+  RECONNECT and PAUSE/RESUME are as fast but race with logins.
+- A RELOAD forgets what was SET (the file wins), so the file is written first.
+- A PAUSE outlives the console connection that issued it, and RESUME works while one is pending.
+"""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar, Final, Protocol
+
+from pydantic import ValidationError
+
+from pgpool_pooler.engines.base import CapChange, EngineError, EngineRejected, EngineStatus, Setup, Traits
+
+from .config import INI, Files, Unrenderable, render, settings
+from .console import CommandRefused, Console, identifier
+from .log import LogReader
+from .parameters import NEEDS_RESTART, PgBouncerParameters
+from .status import engine_status
+
+_START_SECONDS: Final = 10.0
+_START_POLL_SECONDS: Final = 0.02
+_UNLOGGED_SECONDS: Final = 0.05
+"""PgBouncer logs before it answers, but through another pipe."""
+HANG_UP_IDLE_SECONDS: Final = "0.01"
+"""client_idle_timeout while draining: a client between two transactions is idle after this time."""
+
+
+class EngineProcess(Protocol):
+    """The process, as far as the control code needs it."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process, as long as it lives."""
+
+    async def start(self, argv: list[str]) -> None:
+        """Start it."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+
+    async def wait(self) -> None:
+        """Wait for its end."""
+
+
+class PgBouncer:
+    """PgBouncer behind the engine interface."""
+
+    traits: ClassVar[Traits] = Traits(cap_change=CapChange.RELOAD, reload_doubles=False)
+
+    def __init__(
+        self,
+        files: Files,
+        binary: Path,
+        console: Console,
+        process: EngineProcess,
+        log: LogReader,
+        write: Callable[[Path, bytes], None],
+    ) -> None:
+        self._files = files
+        self._binary = binary
+        self._console = console
+        self._process = process
+        self._log = log
+        self._write = write
+        self._lockout = secrets.token_hex(16)
+        self._written: dict[str, bytes] = {}
+        self._lifetime = ""
+        self._login_timeout = ""
+        self._patience = ""
+        self._hanging_up = False
+
+    @property
+    def running(self) -> bool:
+        """See Engine."""
+        return self._process.pid is not None
+
+    @property
+    def pid(self) -> int | None:
+        """See Engine."""
+        return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """See Engine."""
+        return self._log.errors()
+
+    def needs_restart(self, old: Setup, new: Setup) -> bool:
+        """See Engine: the parameters that PgBouncer reads at its start only."""
+        before, after = (
+            PgBouncerParameters.model_validate(setup.material.config.parameters) for setup in (old, new)
+        )
+        return any(getattr(before, name) != getattr(after, name) for name in NEEDS_RESTART)
+
+    async def start(self, setup: Setup) -> None:
+        """See Engine."""
+        self._log.forget_errors()
+        self._hanging_up = False
+        self._put(self._render(setup))
+        await self._process.start([str(self._binary), self._files.path(INI)])
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await self._listening()
+        except TimeoutError:
+            await self.kill()
+            raise EngineRejected("PgBouncer did not answer within 10 s of its start") from None
+        try:
+            await self._read_back(setup)
+        except EngineRejected:
+            await self.kill()
+            raise
+        self._note(setup)
+
+    async def observe(self) -> EngineStatus:
+        """See Engine."""
+        return engine_status(
+            await self._console.rows("SHOW DATABASES"),
+            await self._console.rows("SHOW POOLS"),
+            await self._console.rows("SHOW STATS"),
+            await self._console.rows("SHOW STATE"),
+        )
+
+    async def apply(self, setup: Setup) -> None:
+        """See Engine."""
+        rendered, before = self._render(setup), self._written
+        self._put(rendered)
+        try:
+            await self._reload()
+            await self._read_back(setup)
+        except EngineRejected:
+            self._put(before)
+            await self._reload()
+            raise
+        finally:
+            if self._hanging_up:
+                await self._hang_up_idle()
+        self._note(setup)
+
+    async def pause(self) -> None:
+        """See Engine. Clients that log in meanwhile wait as long as a query may."""
+        await self._console.run(f"SET client_login_timeout={self._patience}")
+        await self._begin("PAUSE", "already suspended/paused")
+
+    async def resume(self) -> None:
+        """See Engine."""
+        await self._begin("RESUME", "not paused")
+        await self._console.run(f"SET client_login_timeout={self._login_timeout}")
+
+    async def retire(self, database: str) -> None:
+        """See Engine."""
+        await self._console.run(f"DISABLE {identifier(database)}")
+        await self._begin(f"PAUSE {identifier(database)}", "already")
+
+    async def revive(self, database: str) -> None:
+        """See Engine."""
+        await self._console.run(f"ENABLE {identifier(database)}")
+        await self._begin(f"RESUME {identifier(database)}", "is not paused")
+
+    async def shed(self, on: bool) -> None:
+        """See Engine."""
+        await self._console.run(f"SET server_lifetime={'0' if on else self._lifetime}")
+
+    async def abort_busy(self) -> None:
+        """See Engine."""
+        for client in await self._console.rows("SHOW CLIENTS"):
+            if client["link"]:
+                await self._begin(f"KILL_CLIENT {client['id']}", "")
+
+    async def stop_accepting(self) -> None:
+        """See Engine. SIGTERM stops listening on TCP at once (PgBouncer >= 1.23); the console stays."""
+        self._process.send(signal.SIGTERM)
+        self._hanging_up = True
+        await self._hang_up_idle()
+
+    async def finish(self) -> None:
+        """See Engine. A second signal would cut off transactions, the command does not."""
+        await self._console.run("SHUTDOWN WAIT_FOR_SERVERS")
+        await self._console.close()
+
+    async def kill(self) -> None:
+        """See Engine."""
+        self._process.send(signal.SIGKILL)
+        await self._console.close()
+        await self._process.wait()
+
+    async def _hang_up_idle(self) -> None:
+        await self._console.run(f"SET client_idle_timeout={HANG_UP_IDLE_SECONDS}")
+
+    async def _listening(self) -> None:
+        while True:
+            if not self.running:
+                await self._process.wait()
+                raise EngineRejected(self.last_words or "PgBouncer ended at its start")
+            try:
+                await self._console.rows("SHOW VERSION")
+            except EngineError:
+                await asyncio.sleep(_START_POLL_SECONDS)
+            else:
+                return
+
+    async def _reload(self) -> None:
+        self._log.forget_errors()
+        try:
+            await self._console.run("RELOAD")
+        except CommandRefused as refused:
+            await asyncio.sleep(_UNLOGGED_SECONDS)
+            raise EngineRejected(self.last_words or str(refused)) from refused
+
+    async def _read_back(self, setup: Setup) -> None:
+        actual = {row["key"]: row for row in await self._console.rows("SHOW CONFIG")}
+        differing = mismatches(
+            settings(setup, self._files), {key: row["value"] for key, row in actual.items()}
+        )
+        if differing:
+            raise EngineRejected("; ".join(differing))
+
+    async def _begin(self, command: str, harmless: str) -> None:
+        """Issue a command; an answer that says it is so already is fine."""
+        try:
+            await self._console.begin(command)
+        except CommandRefused as refused:
+            if harmless not in str(refused):
+                raise EngineError(f"{command}: {refused}") from refused
+
+    def _render(self, setup: Setup) -> dict[str, bytes]:
+        try:
+            return render(setup, self._files, self._lockout)
+        except (Unrenderable, ValidationError) as error:
+            raise EngineRejected(str(error)) from error
+
+    def _put(self, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            if self._written.get(name) != content:
+                self._write(self._files.directory / name, content)
+        self._written = dict(files)
+
+    def _note(self, setup: Setup) -> None:
+        chosen = settings(setup, self._files)
+        self._lifetime = chosen.get("server_lifetime", "3600")
+        self._login_timeout = chosen["client_login_timeout"]
+        queue, login = int(chosen["query_wait_timeout"]), int(chosen["client_login_timeout"])
+        self._patience = str(max(queue, login) if queue else 0)
+
+
+def mismatches(wanted: Mapping[str, str], actual: Mapping[str, str | None]) -> list[str]:
+    """Settings that PgBouncer did not take over, in words; a RELOAD alone does not tell."""
+    return [
+        f"PgBouncer has {name} = {actual[name]} instead of {value}"
+        for name, value in wanted.items()
+        if name in actual and (actual[name] or "") != value
+    ]

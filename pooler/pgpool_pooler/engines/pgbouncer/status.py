@@ -1,0 +1,56 @@
+"""From the rows of PgBouncer's SHOW commands to an `EngineStatus`."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus
+
+from .console import ADMIN, Row
+
+_USABLE: Final = ("sv_active", "sv_active_cancel", "sv_being_canceled", "sv_idle", "sv_used", "sv_tested")
+_MICROSECONDS: Final = 1e6
+
+
+def engine_status(
+    databases: Sequence[Row], pools: Sequence[Row], totals: Sequence[Row], state: Sequence[Row]
+) -> EngineStatus:
+    """SHOW DATABASES, SHOW POOLS, SHOW STATS and SHOW STATE in one."""
+    own = [row for row in pools if row["database"] != ADMIN]
+    names = [row for row in databases if row["name"] != ADMIN]
+    with_clients = [row for row in own if row["cl_active"] + row["cl_waiting"] > 0]
+    return EngineStatus(
+        databases={
+            row["name"]: _load(row["current_connections"], [p for p in own if p["database"] == row["name"]])
+            for row in names
+        },
+        paused=any(row["key"] == "paused" and row["value"] == "yes" for row in state),
+        retired=frozenset(row["name"] for row in names if row["paused"] and row["disabled"]),
+        crowd=dict(Counter(row["database"] for row in with_clients)),
+        logged_in=frozenset((row["database"], row["user"]) for row in own if _usable(row) > 0),
+        busy_seconds=sum(float(row["total_xact_time"]) for row in totals if row["database"] != ADMIN)
+        / _MICROSECONDS,
+        totals={row["database"]: _counters(row) for row in totals if row["database"] != ADMIN},
+    )
+
+
+def _load(open_: int, pools: Iterable[Row]) -> DatabaseLoad:
+    pools = list(pools)
+    return DatabaseLoad(
+        open=open_,
+        usable=sum(_usable(row) for row in pools),
+        active=sum(row["sv_active"] for row in pools),
+        clients=sum(row["cl_active"] + row["cl_waiting"] for row in pools),
+        waiting=sum(row["cl_waiting"] for row in pools),
+        max_wait_seconds=max(
+            (row["maxwait"] + row["maxwait_us"] / _MICROSECONDS for row in pools), default=0.0
+        ),
+    )
+
+
+def _usable(pool: Row) -> int:
+    return sum(int(pool[column]) for column in _USABLE)
+
+
+def _counters(row: Row) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if name.startswith("total_")}
