@@ -1,0 +1,123 @@
+"""BudgetSatisfied: every pod has its floor, nothing is held or draining."""
+
+from decimal import Decimal
+
+from ..api import ConditionStatus, CpuSource, GrantRecord, format_cpu
+from .facts import Facts, ServerFacts, Verdict
+from .problems import NO_CLEAR_PASSWORD, merged
+
+TYPE = "BudgetSatisfied"
+
+_TROUBLES = ("ServerClaimed", "ManyServers", "ServerAliased", "CpuUnknown", "LedgerRecovering")
+"""What has to be mended before numbers mean anything, the worst first."""
+
+_SOURCES = {
+    CpuSource.SPEC: "by the spec",
+    CpuSource.CONTAINER_LIMIT: "by container limit",
+    CpuSource.CONTAINER_REQUEST: "by container request",
+    CpuSource.NODE_ALLOCATABLE: "by the node's allocatable CPU",
+}
+
+
+def budget_satisfied(facts: Facts) -> Verdict:
+    """What keeps pods from their connections, if anything."""
+    return (
+        _trouble(facts)
+        or _too_small(facts)
+        or _held(facts)
+        or _draining(facts)
+        or _stricter(facts)
+        or _granted(facts)
+    )
+
+
+def claimed(facts: Facts) -> bool:
+    """A server belongs to another namespace, which does not share it."""
+    return any(
+        server.trouble is not None and server.trouble.reason == "ServerClaimed" for server in facts.servers
+    )
+
+
+def too_small(facts: Facts) -> str:
+    """Why not even one pod of an endpoint fits; empty if one does, or as long as nobody can know."""
+    if any(server.connections is None or server.trouble is not None for server in facts.servers):
+        return ""
+    reasons = {
+        found.why for found in facts.endpoints.values() if found.wanted > 0 and found.fit == 0 and found.why
+    }
+    return "; ".join(sorted(reasons))
+
+
+def _trouble(facts: Facts) -> Verdict | None:
+    found = [server.trouble for server in facts.servers if server.trouble is not None]
+    for reason in _TROUBLES:
+        messages = [trouble.message for trouble in found if trouble.reason == reason]
+        if messages:
+            return Verdict(ConditionStatus.FALSE, reason, "; ".join(messages))
+    return None
+
+
+def _too_small(facts: Facts) -> Verdict | None:
+    why = too_small(facts)
+    return Verdict(ConditionStatus.FALSE, "BudgetTooSmall", why) if why else None
+
+
+def _held(facts: Facts) -> Verdict | None:
+    messages = [
+        held_message(server.name, grant, server.connections)
+        for server in facts.servers
+        for grant in server.held
+    ]
+    return Verdict(ConditionStatus.FALSE, "BudgetHeld", "; ".join(messages)) if messages else None
+
+
+def held_message(budget: str, grant: GrantRecord, connections: int | None) -> str:
+    """Who holds how much, and the three ways to have it back."""
+    node = grant.node or "unknown"
+    release = f'{{"spec":{{"release":["{grant.pod}"]}}}}'
+    return (
+        f"{grant.pod} (node {node}) is not proven gone and may still hold {grant.reserved} of {connections} on "
+        f"{budget}; freed when the kubelet reports it ended, Node {node} is tainted out-of-service, or by: "
+        f"kubectl patch pgbudget {budget} --type=merge -p '{release}'"
+    )
+
+
+def _draining(facts: Facts) -> Verdict | None:
+    names = [server.name for server in facts.servers if server.lowering]
+    if not names:
+        return None
+    message = f"{', '.join(names)}: the budget was lowered, pods give connections back as transactions end"
+    return Verdict(ConditionStatus.FALSE, "BudgetDraining", message)
+
+
+def _stricter(facts: Facts) -> Verdict | None:
+    messages = [
+        f"{server.name} is shared with {server.set_by}, whose connectionsPerCpu {server.connections_per_cpu} "
+        f"holds: {server.connections}"
+        for server in facts.servers
+        if server.set_by
+    ]
+    return Verdict(ConditionStatus.TRUE, "StricterPool", "; ".join(messages)) if messages else None
+
+
+def _granted(facts: Facts) -> Verdict:
+    sized = [_size(server) for server in facts.servers if server.connections is not None]
+    if not sized:
+        return Verdict(ConditionStatus.UNKNOWN, "NotTried", "no server has a budget yet")
+    limits = merged(facts, [NO_CLEAR_PASSWORD]).get(NO_CLEAR_PASSWORD, [])
+    return Verdict(ConditionStatus.TRUE, "Granted", "; ".join([*sized, *map(_floors_only, limits)]))
+
+
+def _floors_only(why: str) -> str:
+    return f"{why}; until then each pod gets one connection for each database"
+
+
+def _size(server: ServerFacts) -> str:
+    cpu, source = server.server.cpu, server.server.cpu_source
+    if cpu is None or source is None:
+        return f"{server.name}: {server.connections} connections"
+    cpus = format_cpu(Decimal(cpu.numerator) / cpu.denominator)
+    return (
+        f"{server.name}: {server.connections} connections "
+        f"({cpus} CPU {_SOURCES[source]} x {server.connections_per_cpu})"
+    )

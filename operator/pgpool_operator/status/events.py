@@ -1,0 +1,123 @@
+"""What is worth an event: a condition whose reason has changed. Events may hold numbers, conditions may not."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..api import Condition, ConditionStatus
+from . import budget_satisfied, config_valid, database_reachable, ready, reconciling, scaling_limited, stalled
+from .facts import Facts
+from .pgpool import counts
+
+Kind = Literal["Normal", "Warning"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event about a PgPool or a PgBudget."""
+
+    kind: Kind
+    reason: str
+    message: str
+
+
+_PROGRESS = ("Serving", "Scaling", "RollingOut", "Starting")
+_EXPECTED = ("Paused", "BudgetDraining", "Granted", "StricterPool", *_PROGRESS)
+"""Reasons that are no cause for alarm."""
+
+_NAMES = {config_valid.TYPE: "InvalidConfig", database_reachable.TYPE: "DatabaseUnreachable"}
+"""What goes wrong by condition, where its reasons are only kinds of it."""
+
+
+def events(facts: Facts, after: Iterable[Condition]) -> tuple[Event, ...]:
+    """Events for what changed from the status in `facts` to the conditions `after`."""
+    found = (_event(facts, facts.previous.get(condition.type), condition) for condition in after)
+    return tuple(event for event in found if event is not None)
+
+
+def _event(facts: Facts, before: Condition | None, after: Condition) -> Event | None:
+    if before is not None and before.reason == after.reason:
+        return None
+    judge = _JUDGES.get(after.type)
+    return judge(facts, before, after) if judge is not None else None
+
+
+def _of_ready(facts: Facts, _: Condition | None, after: Condition) -> Event | None:
+    """What no other condition tells better."""
+    if after.reason in _PROGRESS:
+        return Event("Normal", after.reason, _pods(facts))
+    return _plain(after) if after.reason in ("Paused", "PodsNotReady") else None
+
+
+def _of_check(_: Facts, before: Condition | None, after: Condition) -> Event | None:
+    """Trouble, and its end."""
+    if after.status is ConditionStatus.FALSE:
+        return Event("Warning", _NAMES[after.type], after.message)
+    ended = before is not None and before.status is ConditionStatus.FALSE
+    return _plain(after, "Normal") if ended and after.status is ConditionStatus.TRUE else None
+
+
+def _of_budget(facts: Facts, _: Condition | None, after: Condition) -> Event | None:
+    if after.status is ConditionStatus.UNKNOWN:
+        return None
+    if after.reason != "Granted":
+        return _plain(after)
+    shares = [
+        f"{' + '.join(str(grant.cap) for grant in server.grants)} of {server.name} to {len(server.grants)} pods"
+        for server in facts.servers
+        if server.grants
+    ]
+    return Event("Normal", "Granted", "; ".join([after.message, *shares]))
+
+
+def _of_limit(_: Facts, __: Condition | None, after: Condition) -> Event | None:
+    return (
+        Event("Warning", scaling_limited.TYPE, after.message)
+        if after.status is ConditionStatus.TRUE
+        else None
+    )
+
+
+def _of_stall(_: Facts, __: Condition | None, after: Condition) -> Event | None:
+    return _plain(after) if after.reason == "Forbidden" else None
+
+
+def _of_work(facts: Facts, before: Condition | None, _: Condition) -> Event | None:
+    if before is None or before.reason != "SwitchingOver" or facts.primary is None:
+        return None
+    return Event(
+        "Normal", "SwitchedOver", f"the primary is {facts.primary.name} ({facts.primary.address}) now"
+    )
+
+
+_JUDGES = {
+    ready.TYPE: _of_ready,
+    reconciling.TYPE: _of_work,
+    stalled.TYPE: _of_stall,
+    config_valid.TYPE: _of_check,
+    database_reachable.TYPE: _of_check,
+    budget_satisfied.TYPE: _of_budget,
+    scaling_limited.TYPE: _of_limit,
+}
+
+
+def budget_events(before: Mapping[str, Condition], after: Iterable[Condition]) -> tuple[Event, ...]:
+    """Events about a PgBudget: trouble and what is held, and its end."""
+    changed = [said for said in after if said.type not in before or before[said.type].reason != said.reason]
+    found = []
+    for said in changed:
+        troubled = said.type == "Ready" and said.status is ConditionStatus.FALSE
+        settled = said.type in ("Held", "Draining") and said.type in before
+        if troubled or (said.type == "Held" and said.status is ConditionStatus.TRUE):
+            found.append(Event("Warning", said.reason, said.message))
+        elif settled or said.reason == "BudgetLowered":
+            found.append(Event("Normal", said.reason, said.message))
+    return tuple(found)
+
+
+def _plain(after: Condition, kind: Kind | None = None) -> Event:
+    return Event(kind or ("Normal" if after.reason in _EXPECTED else "Warning"), after.reason, after.message)
+
+
+def _pods(facts: Facts) -> str:
+    return ", ".join(f"{name.value} {counts(found)}" for name, found in facts.endpoints.items()) + " pods"
