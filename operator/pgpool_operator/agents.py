@@ -6,14 +6,17 @@ clients) and seldom when the pod is quiet. Nothing is ever sent to a pod: comman
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
 import structlog
 from pydantic import ValidationError
 
-from pgpool_pooler.contract import State
+from pgpool_pooler.contract import ServerState, State
+
+from . import metrics
+from .budget import expected_demand
 
 log = structlog.get_logger()
 
@@ -41,8 +44,9 @@ class _Follower:
     target: Target
     task: asyncio.Task[None]
     state: State | None = None
-    heard_at: float = 0.0
+    demand: dict[str, float] = field(default_factory=dict)
     expected: int = 0
+    expected_since: float = 0.0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -84,29 +88,25 @@ class Agents:
         follower = self._followers.get(uid)
         return follower.state if follower else None
 
-    def silent_seconds(self, uid: str) -> float | None:
-        """How long ago the pod was heard; None if never."""
+    def demand(self, uid: str) -> Mapping[str, float]:
+        """The connections that the pod could use, by database: a moving average of busy + waiting clients."""
         follower = self._followers.get(uid)
-        if follower is None or follower.state is None:
-            return None
-        return time.monotonic() - follower.heard_at
+        return follower.demand if follower else {}
 
     def expect(self, uid: str, generation: int) -> None:
         """A grant is on its way: look more often until the pod acknowledges it."""
         follower = self._followers.get(uid)
         if follower is not None and generation > follower.expected:
-            follower.expected = generation
+            follower.expected, follower.expected_since = generation, time.monotonic()
             follower.wake.set()
 
     async def _follow(self, target: Target) -> None:
         await asyncio.sleep(0)
         follower = self._followers[target.uid]
         while True:
-            before, state = follower.state, await self._ask(target)
-            if state is not None:
-                follower.state, follower.heard_at = state, time.monotonic()
-                if before is None or matters(before, state):
-                    self._changed(target)
+            state = await self._ask(target)
+            if state is not None and _take_in(follower, state):
+                self._changed(target)
             follower.wake.clear()
             try:
                 async with asyncio.timeout(_pause(state, follower.expected)):
@@ -128,20 +128,46 @@ class Agents:
         return state if state.uid == target.uid else None
 
 
+def _take_in(follower: _Follower, state: State) -> bool:
+    """Remember a new state; whether it can change a decision."""
+    before, demand = follower.state, follower.demand
+    if before is None or before.acknowledged < follower.expected <= state.acknowledged:
+        _report_acknowledgement(follower, state)
+    follower.state = state
+    follower.demand = {
+        d.name: expected_demand(demand.get(d.name), d.active, d.waiting) for d in state.databases
+    }
+    return before is None or matters(before, state) or _rounded(demand) != _rounded(follower.demand)
+
+
+def _report_acknowledgement(follower: _Follower, state: State) -> None:
+    if not follower.expected_since or state.acknowledged < follower.expected:
+        return
+    seconds = time.monotonic() - follower.expected_since
+    metrics.ACKNOWLEDGED_SECONDS.observe(seconds)
+    log.info(
+        "acknowledged", pod=follower.target.name, generation=state.acknowledged, seconds=round(seconds, 3)
+    )
+
+
+def _rounded(demand: Mapping[str, float]) -> dict[str, int]:
+    return {name: round(value) for name, value in demand.items()}
+
+
 def matters(before: State, after: State) -> bool:
-    """Whether a new state can change a decision; live counts alone cannot, unless demand moved."""
-    quiet = {"clients", "waiting", "busy_seconds", "cpu_seconds", "databases", "servers"}
-    if before.model_dump(exclude=quiet) != after.model_dump(exclude=quiet):
+    """Whether something other than the load has changed."""
+    load = {"clients", "waiting", "busy_seconds", "cpu_seconds", "databases", "servers"}
+    if before.model_dump(exclude=load) != after.model_dump(exclude=load):
         return True
-    if [(s.host, s.reachable, s.error, s.identity) for s in before.servers] != [
-        (s.host, s.reachable, s.error, s.identity) for s in after.servers
-    ]:
-        return True
-    return _load(before) != _load(after)
+    return [_reached(server) for server in before.servers] != [_reached(server) for server in after.servers]
 
 
-def _load(state: State) -> list[int]:
-    return [database.active + database.waiting for database in state.databases]
+def _reached(server: ServerState) -> tuple[object, ...]:
+    return server.host, server.port, server.cap, server.reachable, server.error, server.identity
+
+
+def _busy(state: State) -> bool:
+    return any(database.active or database.waiting for database in state.databases)
 
 
 def _pause(state: State | None, expected: int) -> float:
@@ -149,7 +175,7 @@ def _pause(state: State | None, expected: int) -> float:
         return BUSY_SECONDS
     if state.acknowledged < expected:
         return UNSETTLED_SECONDS
-    return BUSY_SECONDS if state.waiting or any(_load(state)) else QUIET_SECONDS
+    return BUSY_SECONDS if _busy(state) else QUIET_SECONDS
 
 
 def _bracketed(address: str) -> str:

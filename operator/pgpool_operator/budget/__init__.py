@@ -8,7 +8,7 @@ a budget can feed).
 from .allocation import Claim, allocate, expected_demand
 from .death import Life, NodeFacts, PodFacts, hold_seconds, life
 from .fit import Fit, PoolWants, fit
-from .model import GrantState, Ledger, Reservation
+from .model import Ledger, Reservation
 from .plan import Order, Plan, PodView, Report, plan
 from .size import Ask, Size, size
 
@@ -16,7 +16,6 @@ __all__ = [
     "Ask",
     "Claim",
     "Fit",
-    "GrantState",
     "Ledger",
     "Life",
     "NodeFacts",

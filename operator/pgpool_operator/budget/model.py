@@ -3,23 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from pgpool_pooler.contract import Endpoint
 
-
-class GrantState(StrEnum):
-    """Where a pod's grant is in its life."""
-
-    GATED = "Gated"
-    """Reserved, not yet acknowledged for the first time."""
-    ACTIVE = "Active"
-    SHRINKING = "Shrinking"
-    """`cap` was lowered; `reserved` follows when the pod has drained."""
-    DRAINING = "Draining"
-    """The pod leaves the server, or has ended and its backends may still be there."""
-    UNKNOWN = "Unknown"
-    """The pod is not there and not proven dead: counted until it is, or until a person releases it."""
+from ..api import GrantState
 
 
 @dataclass(frozen=True)

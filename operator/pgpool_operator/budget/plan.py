@@ -14,9 +14,10 @@ from datetime import datetime
 
 from pgpool_pooler.contract import Endpoint
 
+from ..api import GrantState
 from .allocation import Claim, allocate
 from .death import Life, hold_seconds
-from .model import GrantState, Ledger, Reservation
+from .model import Ledger, Reservation
 from .size import Size
 
 

@@ -1,0 +1,220 @@
+"""The running operator: watches, leadership, workers, health. Nothing is decided here."""
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+import kopf
+import prometheus_client
+import structlog
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client import ApiClient
+
+from . import metrics
+from .agents import Agents, Target
+from .cluster.api import Api, ApiError
+from .cluster.kinds import CHILDREN, NODE, OBSERVED, PGPOOL, POD
+from .cluster.lease import lead
+from .cluster.queue import WorkQueue
+from .cluster.store import Store
+from .health import Sweeper
+from .reconcile import Reconciler
+from .watching import MANAGED_SELECTOR, POOL_LABEL, Key, Router, registry
+
+log = structlog.get_logger()
+
+WORKERS = 4
+RESYNC_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the operator runs; the command line makes one."""
+
+    namespace: str | None
+    """The only namespace to serve; None: all of them."""
+    lease_namespace: str
+    pooler_image: str
+    health_port: int
+    metrics_port: int
+
+
+async def run(settings: Settings) -> None:
+    """Run until stopped (SIGTERM) or until leadership is lost; the caller exits then."""
+    await _login()
+    prometheus_client.start_http_server(settings.metrics_port)
+    async with ApiClient() as client:
+        api, store = Api(client), Store()
+        nodes = await _may_see_nodes(api)
+        kinds = (*OBSERVED, *((NODE,) if nodes else ()))
+        sweeper = Sweeper(api, store, kinds, settings.namespace)
+        await sweeper.fill()
+        log.info("caches filled", pools=sum(1 for _ in store.all(PGPOOL)), nodes=nodes)
+        queue: WorkQueue[Key] = WorkQueue()
+        router = Router(store, queue)
+        stop = asyncio.Event()
+        tasks = [
+            asyncio.create_task(_watch(settings, store, sweeper, nodes=nodes, stop=stop), name="watches"),
+            asyncio.create_task(sweeper.run(), name="sweeper"),
+            asyncio.create_task(
+                _lead(settings, client, api, store, queue, router, nodes=nodes), name="leader"
+            ),
+        ]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        for task in pending:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for task in done:
+            task.result()
+
+
+async def _login() -> None:
+    try:
+        kubernetes_config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except kubernetes_config.ConfigException:
+        await kubernetes_config.load_kube_config()  # type: ignore[no-untyped-call]
+
+
+async def _may_see_nodes(api: Api) -> bool:
+    """A namespaced install may not: node facts are then unknown, and so is whether a node's pods are gone."""
+    try:
+        await api.list(NODE, None)
+    except ApiError as error:
+        if error.forbidden:
+            return False
+        raise
+    return True
+
+
+async def _watch(
+    settings: Settings, store: Store, sweeper: Sweeper, *, nodes: bool, stop: asyncio.Event
+) -> None:
+    handlers = registry(store, nodes=nodes)
+
+    @kopf.on.startup(registry=handlers)
+    async def configure(settings: kopf.OperatorSettings, **_: object) -> None:
+        settings.scanning.disabled = True
+        settings.posting.enabled = False
+        settings.peering.standalone = True
+        settings.watching.chunk_size = 500
+        for kind in CHILDREN:
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED_SELECTOR
+
+    @kopf.on.login(registry=handlers)
+    async def login(**kwargs: object) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)  # type: ignore[arg-type]
+
+    @kopf.on.probe(registry=handlers, id="watches")
+    async def probe(**_: object) -> str:
+        if sweeper.stale:
+            raise kopf.PermanentError(f"stale watches: {', '.join(sweeper.stale)}")
+        return "fresh"
+
+    await kopf.operator(
+        registry=handlers,
+        clusterwide=settings.namespace is None,
+        namespaces=[settings.namespace] if settings.namespace else [],
+        standalone=True,
+        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+        stop_flag=stop,
+    )
+
+
+async def _lead(
+    settings: Settings,
+    client: ApiClient,
+    api: Api,
+    store: Store,
+    queue: WorkQueue[Key],
+    router: Router,
+    *,
+    nodes: bool,
+) -> None:
+    broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        try:
+            await _work(settings, api, store, queue, router, nodes=nodes)
+        except Exception as error:
+            broken.set_exception(error)
+
+    identity = f"{socket.gethostname()}_{os.getpid()}"
+    election = asyncio.create_task(lead(client, settings.lease_namespace, identity, work))
+    await asyncio.wait((election, broken), return_when=asyncio.FIRST_COMPLETED)
+    election.cancel()
+    if broken.done():
+        broken.result()
+
+
+async def _work(
+    settings: Settings, api: Api, store: Store, queue: WorkQueue[Key], router: Router, *, nodes: bool
+) -> None:
+    log.info("leading", workers=WORKERS)
+    metrics.LEADER.set(1)
+    metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
+    async with Agents(router.heard) as agents, asyncio.TaskGroup() as tasks:
+        reconciler = Reconciler(api, store, agents, queue, settings.pooler_image, nodes=nodes)
+        router.everything()
+        tasks.create_task(_follow(store, agents), name="agents")
+        tasks.create_task(_resync(router), name="resync")
+        for number in range(WORKERS):
+            tasks.create_task(_worker(queue, reconciler), name=f"worker {number}")
+
+
+async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
+    while True:
+        key = await queue.take()
+        kind = key.kind.name
+        try:
+            with metrics.RECONCILE_SECONDS.labels(kind).time():
+                await reconciler.reconcile(key)
+        except ApiError as error:
+            delay = queue.failed(key)
+            result = "conflict" if error.conflict else "error"
+            metrics.RECONCILES.labels(kind, result).inc()
+            log.info(
+                "reconcile again",
+                kind=kind,
+                name=key.name,
+                namespace=key.namespace,
+                seconds=delay,
+                error=str(error),
+            )
+        except Exception:
+            delay = queue.failed(key)
+            metrics.RECONCILES.labels(kind, "error").inc()
+            log.exception(
+                "reconcile failed", kind=kind, name=key.name, namespace=key.namespace, seconds=delay
+            )
+        else:
+            queue.done(key)
+            metrics.RECONCILES.labels(kind, "done").inc()
+
+
+async def _follow(store: Store, agents: Agents) -> None:
+    """Keep the followed pods what the store says they are."""
+    changed = asyncio.Event()
+    store.listen(lambda kind, _obj, _gone: changed.set() if kind is POD else None)
+    while True:
+        agents.follow(
+            Target(
+                pod["metadata"]["uid"],
+                pod["metadata"]["namespace"],
+                pod["metadata"]["name"],
+                pod["status"]["podIP"],
+            )
+            for pod in store.all(POD)
+            if POOL_LABEL in pod["metadata"].get("labels", {}) and pod.get("status", {}).get("podIP")
+        )
+        await changed.wait()
+        changed.clear()
+
+
+async def _resync(router: Router) -> None:
+    while True:
+        await asyncio.sleep(RESYNC_SECONDS)
+        router.everything()

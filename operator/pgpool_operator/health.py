@@ -1,0 +1,71 @@
+"""Whether this replica still sees the cluster: a listing is compared with what the watches have told.
+
+A watch that is dead without knowing leaves the operator blind while all looks well. So every kind is listed
+now and then; objects that the watch should have told of long ago mean that it is stale, and the liveness
+probe fails. The same listing brings in what a watch lost (deletions across a restart of the stream).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from .cluster.api import Api, ApiError
+from .cluster.kinds import CHILDREN, Kind
+from .cluster.store import Store
+from .watching import MANAGED_SELECTOR, slim
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 300.0
+WATCH_LAG_SECONDS = 30.0
+"""A live watch delivers within this; what is still missing after it is missed."""
+
+
+class Sweeper:
+    """Lists every kind at start and then periodically, and judges the watches by it."""
+
+    def __init__(self, api: Api, store: Store, kinds: Sequence[Kind], namespace: str | None) -> None:
+        self._api = api
+        self._store = store
+        self._kinds = kinds
+        self._namespace = namespace
+        self._stale: set[str] = set()
+
+    @property
+    def stale(self) -> list[str]:
+        """Kinds whose watch was found to lag; empty when all is well."""
+        return sorted(self._stale)
+
+    async def fill(self) -> None:
+        """The first listing of every kind, before anything is decided."""
+        for kind in self._kinds:
+            await self._sweep(kind)
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for kind in self._kinds:
+                try:
+                    await self._judge(kind)
+                except (ApiError, OSError, TimeoutError) as error:
+                    log.warning("listing failed", kind=kind.name, error=str(error))
+
+    async def _judge(self, kind: Kind) -> None:
+        listed, version = await self._list(kind)
+        await asyncio.sleep(WATCH_LAG_SECONDS)
+        missed = self._store.replace(kind, listed, version)
+        if missed:
+            self._stale.add(kind.name)
+            log.error("watch is stale", kind=kind.name, missed=[m["metadata"]["name"] for m in missed[:5]])
+        else:
+            self._stale.discard(kind.name)
+
+    async def _sweep(self, kind: Kind) -> None:
+        self._store.replace(kind, *await self._list(kind))
+
+    async def _list(self, kind: Kind) -> tuple[list[dict[str, object]], str]:
+        selector = MANAGED_SELECTOR if kind in CHILDREN else None
+        listed, version = await self._api.list(kind, self._namespace, selector)
+        return [slim(kind, obj) for obj in listed], version

@@ -1,0 +1,117 @@
+"""What is known of pods that hold a reservation: alive, going, proven dead, or unknown.
+
+Keeps the last sight of pods that are gone, and watches the Leases of nodes whose pods vanished without a word. All
+times are of this process's monotonic clock, so a restart of the operator only makes it wait longer.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..api import GrantRecord
+from ..budget import Life, NodeFacts, PodFacts, life
+from ..cluster.api import Api
+from ..cluster.kinds import LEASE, NODE, POD, Kind
+from ..cluster.store import Store
+from .pods import PoolerPod, is_pooler, read_pod
+
+Object = dict[str, Any]
+
+NODE_LEASES = "kube-node-lease"
+UNKNOWN_GRACE_SECONDS = 3615.0
+"""Of a pod that this process never saw: the API's longest drainSeconds, and the margin that pods get."""
+
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+
+
+@dataclass
+class _Gone:
+    since: float
+    pod: PoolerPod | None
+    """None: it was gone before this process looked."""
+
+
+@dataclass
+class _Lease:
+    renew_time: str = ""
+    seen_at: float | None = None
+    """When this process saw it move; the first sight is no move."""
+
+
+@dataclass
+class Deaths:
+    """Verdicts on pods by uid."""
+
+    api: Api
+    store: Store
+    nodes_visible: bool
+    _gone: dict[str, _Gone] = field(default_factory=dict)
+    _dead_since: dict[str, float] = field(default_factory=dict)
+    _leases: dict[str, _Lease] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store.listen(self._changed)
+
+    async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
+        """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
+        now = time.monotonic()
+        facts = self._facts(namespace, record, now)
+        node = (
+            await self._node(facts.node or record.node, missing=not facts.exists)
+            if self.nodes_visible
+            else None
+        )
+        found = life(facts, node)
+        if not found.dead:
+            self._dead_since.pop(record.uid, None)
+            return found, 0.0
+        return found, now - self._dead_since.setdefault(record.uid, now)
+
+    def forget(self, uid: str) -> None:
+        """Its reservation is gone."""
+        self._gone.pop(uid, None)
+        self._dead_since.pop(uid, None)
+
+    def _changed(self, kind: Kind, obj: Object, gone: bool) -> None:
+        if kind is POD and gone and is_pooler(obj):
+            self._gone[obj["metadata"]["uid"]] = _Gone(time.monotonic(), read_pod(obj))
+
+    def _facts(self, namespace: str, record: GrantRecord, now: float) -> PodFacts:
+        raw = self.store.get(POD, namespace, record.pod)
+        if raw is not None and raw["metadata"]["uid"] == record.uid:
+            pod = read_pod(raw)
+            return PodFacts(True, pod.node, pod.deleted, pod.ended, _grace(pod))
+        gone = self._gone.setdefault(record.uid, _Gone(now, None))
+        if gone.pod is None:
+            return PodFacts(
+                False, record.node, False, False, UNKNOWN_GRACE_SECONDS, gone.since, last_seen=False
+            )
+        return PodFacts(
+            False, gone.pod.node, gone.pod.deleted, gone.pod.ended, _grace(gone.pod), gone_since=gone.since
+        )
+
+    async def _node(self, name: str, *, missing: bool) -> NodeFacts | None:
+        raw = self.store.get(NODE, "", name) if name else None
+        if raw is None:
+            return None
+        ready = any(
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in raw.get("status", {}).get("conditions", ())
+        )
+        taints = {taint["key"] for taint in raw.get("spec", {}).get("taints", ())}
+        renewed = await self._renewed(name) if missing else None
+        return NodeFacts(ready, renewed, out_of_service=_OUT_OF_SERVICE in taints)
+
+    async def _renewed(self, node: str) -> float | None:
+        lease = await self.api.get(LEASE, NODE_LEASES, node)
+        renew_time = str((lease or {}).get("spec", {}).get("renewTime", ""))
+        known = self._leases.setdefault(node, _Lease(renew_time))
+        if renew_time != known.renew_time:
+            known.renew_time, known.seen_at = renew_time, time.monotonic()
+        return known.seen_at
+
+
+def _grace(pod: PoolerPod) -> float:
+    meta, spec = pod.raw["metadata"], pod.raw.get("spec", {})
+    grace = meta.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"))
+    return float(grace) if grace is not None else UNKNOWN_GRACE_SECONDS

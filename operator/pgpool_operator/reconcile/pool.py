@@ -1,0 +1,239 @@
+"""A PgPool: observe, work out what should exist, apply what differs, pass the configuration on, say how it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, POKE_ANNOTATION, Endpoint, State
+
+from .. import metrics
+from ..agents import Agents
+from ..api import PgPool
+from ..cluster import events
+from ..cluster.api import FIELD_MANAGER, Api, ApiError
+from ..cluster.kinds import CHILDREN, DEPLOYMENT, PGBUDGET, PGPOOL, POD, Kind, of
+from ..cluster.store import Store
+from ..desired import EndpointPlan, Manifest, children, config_hash, differs, endpoint_name, stale
+from ..discovery import Server
+from ..status import EndpointFacts, Facts, as_json, pgpool_status, server_facts
+from ..status import events as status_events
+from ..watching import slim
+from .capacity import plans, wanted, why_limited
+from .pods import PoolerPod
+from .pokes import Pokes
+from .secrets import SecretVersions
+from .sizing import size_of
+from .world import PoolFacts, World
+
+log = structlog.get_logger()
+
+Object = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """The operator must not, or may not, do what the spec asks; the text says what a person can do."""
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What was decided about one pool."""
+
+    plans: Mapping[Endpoint, EndpointPlan]
+    peers: Mapping[int, str]
+    budgets: Mapping[str, int]
+
+
+class PoolReconciler:
+    """Brings one PgPool's children, configuration and status to what they should be."""
+
+    def __init__(self, api: Api, store: Store, agents: Agents, pokes: Pokes, image: str) -> None:
+        self._api = api
+        self._store = store
+        self._agents = agents
+        self._pokes = pokes
+        self._secrets = SecretVersions()
+        self._image = image
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """One round; returns after how many seconds to look again, None: when something happens."""
+        world = World(self._store, namespace)
+        facts = world.pools.get(name)
+        if facts is None:
+            return None
+        decided, refused, pause = _decide(facts, world), "", None
+        try:
+            await self._ensure_budgets(facts)
+            await self._apply(facts, decided)
+            pause = await self._configure(facts, config_hash(facts.pool, decided.peers))
+        except RefusedError as error:
+            refused = str(error)
+        await self._say(self._facts(facts, World(self._store, namespace), decided, refused), facts.raw)
+        return pause
+
+    async def _ensure_budgets(self, facts: PoolFacts) -> None:
+        for server in facts.discovery.servers:
+            if self._store.get(PGBUDGET, facts.pool.metadata.namespace, server.name) is None:
+                await self._write(PGBUDGET, _budget(facts.pool, server))
+
+    async def _apply(self, facts: PoolFacts, decided: _Decided) -> None:
+        """Apply what differs from what is there, delete what the spec no longer has."""
+        namespace = facts.pool.metadata.namespace
+        plan = decided.plans
+        desired = children(
+            facts.pool, self._image, plan.get(Endpoint.WRITE), plan.get(Endpoint.READ), decided.peers
+        )
+        for manifest in desired:
+            kind = of(manifest)
+            live = self._store.get(kind, namespace, manifest["metadata"]["name"])
+            if live is None:
+                await self._refuse_foreign(kind, manifest)
+            if live is None or differs(manifest, live):
+                await self._write(kind, manifest)
+        present = (obj for kind in CHILDREN for obj in self._store.all(kind, namespace))
+        for leftover in stale(facts.pool, present):
+            await self._api.delete(of(leftover), leftover)
+            log.info("deleted", kind=leftover["kind"], name=leftover["metadata"]["name"])
+
+    async def _refuse_foreign(self, kind: Kind, manifest: Manifest) -> None:
+        """A name may be taken by an object that is not the pool's: it is never overwritten."""
+        meta = manifest["metadata"]
+        found = await self._api.get(kind, meta["namespace"], meta["name"])
+        if found is None:
+            return
+        owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", ())}
+        if meta["ownerReferences"][0]["uid"] not in owners:
+            raise RefusedError(
+                f"{kind.name} {meta['name']} is there already and does not belong to this PgPool: "
+                "delete it, or give the PgPool another name"
+            )
+
+    async def _write(self, kind: Kind, manifest: Manifest) -> None:
+        try:
+            written = await self._api.apply(manifest)
+        except ApiError as error:
+            if error.forbidden:
+                raise RefusedError(f"{kind.name} {manifest['metadata']['name']}: {error.text}") from error
+            raise
+        self._store.put(kind, slim(kind, written))
+        log.info(
+            "applied",
+            kind=kind.name,
+            namespace=manifest["metadata"]["namespace"],
+            name=manifest["metadata"]["name"],
+        )
+
+    async def _configure(self, facts: PoolFacts, wanted_hash: str) -> float | None:
+        """Tell every pod which configuration it shall have; poke those that have not noticed."""
+        newest = self._secrets.newest(facts.key, self._states(facts))
+        pauses: list[float] = []
+        for pod in facts.pods:
+            state = self._agents.state(pod.uid)
+            if pod.ended or pod.finished:
+                continue
+            if pod.config_hash != wanted_hash:
+                await self._annotate(pod, {CONFIG_HASH_ANNOTATION: wanted_hash})
+            elif state is not None and _rejected(state):
+                continue
+            elif state is not None and state.config_hash != wanted_hash:
+                pauses.append(await self._poke(pod, f"config {wanted_hash}"))
+            elif state is not None and newest and state.secrets_version != newest:
+                pauses.append(await self._poke(pod, f"secrets {newest}"))
+        return min(pauses, default=None)
+
+    async def _annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> None:
+        self._store.put(POD, slim(POD, await self._api.annotate(pod.raw, annotations)))
+
+    async def _poke(self, pod: PoolerPod, change: str) -> float:
+        if self._pokes.wait(pod.uid, change) == 0.0:
+            await self._annotate(pod, {POKE_ANNOTATION: datetime.now(UTC).isoformat()})
+            self._pokes.poked(pod.uid, change)
+            metrics.POKES.inc()
+        return self._pokes.wait(pod.uid, change)
+
+    def _states(self, facts: PoolFacts) -> tuple[State, ...]:
+        found = (self._agents.state(pod.uid) for pod in facts.pods if not pod.deleted)
+        return tuple(state for state in found if state is not None)
+
+    def _facts(self, facts: PoolFacts, world: World, decided: _Decided, refused: str) -> Facts:
+        pool = facts.pool
+        endpoints = {
+            endpoint: self._endpoint(facts, endpoint, decided)
+            for endpoint, block in ((Endpoint.WRITE, pool.spec.write), (Endpoint.READ, pool.spec.read))
+            if block is not None
+        }
+        return Facts(
+            pool=pool,
+            now=datetime.now(UTC),
+            discovery=facts.discovery,
+            servers=tuple(
+                server_facts(pool, server, world.budgets.get(server.name))
+                for server in facts.discovery.servers
+            ),
+            states=self._states(facts),
+            config_hash=config_hash(pool, decided.peers),
+            write=endpoints.get(Endpoint.WRITE),
+            read=endpoints.get(Endpoint.READ),
+            switching=facts.switching_to(world),
+            forbidden=refused,
+        )
+
+    def _endpoint(self, facts: PoolFacts, endpoint: Endpoint, decided: _Decided) -> EndpointFacts:
+        meta = facts.pool.metadata
+        count = wanted(facts, endpoint)
+        plan = decided.plans.get(endpoint)
+        live = self._store.get(DEPLOYMENT, meta.namespace, endpoint_name(meta.name, endpoint)) or {}
+        status = live.get("status", {})
+        generation = live.get("metadata", {}).get("generation")
+        return EndpointFacts(
+            wanted=count,
+            fit=plan.replicas if plan else 0,
+            why=why_limited(facts, endpoint, plan, decided.budgets) if plan else "",
+            pods=status.get("replicas", 0),
+            ready=status.get("readyReplicas", 0),
+            updated=status.get("updatedReplicas", 0),
+            observed=generation is not None and status.get("observedGeneration") == generation,
+        )
+
+    async def _say(self, facts: Facts, raw: Object) -> None:
+        """Write the status, and events, where something is to be said that was not said before."""
+        status = pgpool_status(facts)
+        if status == facts.pool.status:
+            return
+        written = await self._api.replace_status(PGPOOL, raw, as_json(status))
+        self._store.put(PGPOOL, slim(PGPOOL, written))
+        for event in status_events(facts, status.conditions):
+            await events.post(self._api, raw, event.kind, event.reason, event.message)
+
+
+def _decide(facts: PoolFacts, world: World) -> _Decided:
+    budgets, neighbours = {}, {}
+    for server in facts.discovery.servers:
+        neighbours[server.name] = world.on_server(server.name)
+        found = size_of(server.name, neighbours[server.name], world.budgets.get(server.name))
+        if found is not None and found.cpu is not None:
+            budgets[server.name] = found.connections
+    peers = {
+        pod.grant.peer_id: pod.address for pod in facts.pods if pod.grant and pod.address and not pod.ended
+    }
+    return _Decided(plans(facts, neighbours, budgets), peers, budgets)
+
+
+def _budget(pool: PgPool, server: Server) -> Manifest:
+    return {
+        "apiVersion": PGBUDGET.api_version,
+        "kind": PGBUDGET.name,
+        "metadata": {
+            "name": server.name,
+            "namespace": pool.metadata.namespace,
+            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},
+        },
+        "spec": {"server": server.ref.model_dump(mode="json", exclude_none=True)},
+    }
+
+
+def _rejected(state: State) -> bool:
+    """The pod has seen the newest files and cannot use them: it says why, a poke would not help."""
+    return any(problem.reason == "EngineRejected" for problem in state.problems)

@@ -1,0 +1,31 @@
+"""One entrance for both kinds of keys."""
+
+from ..agents import Agents
+from ..cluster.api import Api
+from ..cluster.kinds import PGPOOL
+from ..cluster.queue import WorkQueue
+from ..cluster.store import Store
+from ..watching import Key
+from .budget import BudgetReconciler
+from .deaths import Deaths
+from .pokes import Pokes
+from .pool import PoolReconciler
+
+
+class Reconciler:
+    """Reconciles one key at a time; safe to call for different keys at once."""
+
+    def __init__(
+        self, api: Api, store: Store, agents: Agents, queue: WorkQueue[Key], image: str, *, nodes: bool
+    ) -> None:
+        self._queue = queue
+        pokes = Pokes()
+        self._pools = PoolReconciler(api, store, agents, pokes, image)
+        self._budgets = BudgetReconciler(api, store, agents, pokes, Deaths(api, store, nodes))
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring what `key` names closer to what it should be; raises what went wrong."""
+        reconcile = self._pools.reconcile if key.kind is PGPOOL else self._budgets.reconcile
+        seconds = await reconcile(key.namespace, key.name)
+        if seconds is not None:
+            self._queue.add_after(key, seconds)

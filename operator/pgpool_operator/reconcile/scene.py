@@ -1,0 +1,177 @@
+"""One server with its ledger and its pods, as the plan wants to see them. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
+
+from ..api import GrantRecord, PgBudget
+from ..budget import Life, Order, PodView, Report, Size
+from ..discovery import Server
+from .bookkeeping import empty_size
+from .capacity import floor, session_share
+from .grants import PeerIds, compose
+from .pods import PoolerPod
+from .sizing import size_of
+from .world import PoolFacts, World
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known of a pod from its agent."""
+
+    state: State | None
+    demand: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything about one server at the time of one reconcile."""
+
+    raw: Object
+    budget: PgBudget
+    world: World
+    pools: tuple[PoolFacts, ...]
+    server: Server | None
+    """None: no pool names it any more."""
+    size: Size
+    pods: Mapping[str, PoolerPod]
+    """All pooler pods of the namespace that exist, by uid."""
+    owners: Mapping[str, PoolFacts]
+    """The pool of each pod that is placed on this server."""
+    heard: Callable[[str], Heard]
+    peers: PeerIds
+
+    @property
+    def name(self) -> str:
+        """Of the ledger, and of the server."""
+        return self.budget.metadata.name
+
+    @property
+    def records(self) -> Mapping[str, GrantRecord]:
+        """The reservations as they were committed last, by pod uid."""
+        return {record.uid: record for record in self.budget.status.grants}
+
+    @property
+    def newcomers(self) -> tuple[PoolerPod, ...]:
+        """Pods that are placed here and have no reservation yet."""
+        return tuple(
+            self.pods[uid]
+            for uid in self.owners
+            if uid not in self.records and not self.pods[uid].deleted and not self.pods[uid].finished
+        )
+
+    @property
+    def identity(self) -> ServerIdentity | None:
+        """What the server said of itself, to whichever pod saw its newest start."""
+        found = [
+            here.identity
+            for uid in self.pods
+            if (here := self._here(self.heard(uid).state)) is not None and here.identity is not None
+        ]
+        return max(found, key=lambda identity: identity.started_at, default=None)
+
+    def view(self, uid: str, verdict: Life, dead_for: float) -> PodView:
+        """A pod as the plan wants to see it; it has a reservation or is placed here, or both."""
+        record, pod, owner = self.records.get(uid), self.pods.get(uid), self.owners.get(uid)
+        heard = self.heard(uid)
+        identity = here.identity if (here := self._here(heard.state)) else None
+        fixed = session_share(owner, self.server, self.size.connections) if owner and self.server else None
+        seen = pod or record
+        assert seen is not None
+        return PodView(
+            uid=uid,
+            pod=pod.name if pod else seen.pod if isinstance(seen, GrantRecord) else "",
+            pool=pod.full_pool if pod else seen.pool,
+            endpoint=seen.endpoint,
+            node=seen.node,
+            life=Life.TERMINATING if pod and pod.finished and verdict is Life.ALIVE else verdict,
+            assigned=owner is not None,
+            floor=fixed or (floor(owner) if owner else 0),
+            demand=sum(heard.demand.values()),
+            most=fixed,
+            annotated=self._annotated(pod),
+            known_generation=max(
+                pod.grant.generation if pod and pod.grant else 0,
+                self.world.generation_elsewhere(uid, self.name),
+            ),
+            report=self._report(heard.state),
+            stale=self._stale(uid, record),
+            addresses=(identity.client_address,) if identity else (),
+            detects_dead_clients=identity.detects_dead_clients if identity else False,
+            dead_for=dead_for,
+            released=bool(record and record.pod in self.budget.spec.release),
+        )
+
+    def grant(self, uid: str, order: Order) -> Grant:
+        """The complete grant for an order; the pod is placed here."""
+        pod, owner = self.pods[uid], self.owners[uid]
+        assert self.server is not None
+        peer_id = self.peers.of(uid, owner.key, owner.pods)
+        return compose(pod, owner.pool, self.server, order, self.heard(uid).demand, peer_id)
+
+    def _stale(self, uid: str, record: GrantRecord | None) -> bool:
+        pod = self.pods.get(uid)
+        if record is None or pod is None or pod.grant is None or uid not in self.owners:
+            return False
+        return self.grant(uid, Order(pod.grant.generation, record.cap)) != pod.grant
+
+    def _annotated(self, pod: PoolerPod | None) -> tuple[int, int] | None:
+        if pod is None or pod.grant is None or self.server is None:
+            return None
+        for granted in pod.grant.servers:
+            if (granted.host, granted.port) == (self.server.host, self.server.port):
+                return pod.grant.generation, granted.cap
+        return None
+
+    def _report(self, state: State | None) -> Report | None:
+        if state is None:
+            return None
+        here = self._here(state)
+        return Report(
+            generation=state.generation,
+            acknowledged=state.acknowledged,
+            cap_here=here.cap if here else 0,
+            open_here=here.open if here else 0,
+        )
+
+    def _here(self, state: State | None) -> ServerState | None:
+        if state is None or self.server is None:
+            return None
+        address = self.server.host, self.server.port
+        return next((s for s in state.servers if (s.host, s.port) == address), None)
+
+
+def observe(
+    raw: Object,
+    world: World,
+    pods: Iterator[PoolerPod],
+    heard: Callable[[str], Heard],
+    peers: PeerIds,
+) -> Scene:
+    """The scene of the ledger `raw`."""
+    name = raw["metadata"]["name"]
+    budget, pools = world.budgets[name], world.on_server(name)
+    present = {pod.uid: pod for pod in pods}
+    owners = {
+        uid: facts
+        for facts in pools
+        for uid, placed in facts.placement.items()
+        if placed == name and uid in present
+    }
+    size = size_of(name, pools, budget)
+    return Scene(
+        raw=raw,
+        budget=budget,
+        world=world,
+        pools=pools,
+        server=pools[0].server(name) if pools else None,
+        size=size or empty_size(budget.status),
+        pods=present,
+        owners=owners,
+        heard=heard,
+        peers=peers,
+    )

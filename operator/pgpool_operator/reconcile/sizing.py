@@ -1,0 +1,31 @@
+"""B of a server, from what its pools ask and what the server said of itself. Pure."""
+
+from collections.abc import Sequence
+
+from ..api import PgBudget
+from ..budget import Ask, Size, size
+from .world import PoolFacts
+
+
+def size_of(server: str, pools: Sequence[PoolFacts], budget: PgBudget | None) -> Size | None:
+    """B; None if no pool names the server."""
+    asks = []
+    for facts in pools:
+        found = facts.server(server)
+        if found is not None:
+            spec = facts.pool.spec.budget
+            asks.append(
+                Ask(
+                    pool=facts.key,
+                    cpu=found.cpu,
+                    cpu_source=found.cpu_source or "",
+                    connections_per_cpu=spec.connections_per_cpu,
+                    reserved_connections=spec.reserved_connections,
+                )
+            )
+    if not asks:
+        return None
+    if budget is None:
+        return size(asks, None)
+    status = budget.status
+    return size(asks, status.max_connections, status.server_reserved_connections or 0, budget.spec.limit)

@@ -1,0 +1,117 @@
+"""kopf wiring: what is watched, and how an event becomes a key in the work queue. Nothing is decided here."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import kopf
+
+from .agents import Target
+from .cluster.api import FIELD_MANAGER
+from .cluster.kinds import NODE, OBSERVED, PGBUDGET, PGPOOL, POD, Kind
+from .cluster.queue import WorkQueue
+from .cluster.store import Object, Store
+
+POOL_LABEL = "pgpool.dev/pool"
+"""On every pooler pod: the name of its PgPool."""
+
+
+MANAGED_SELECTOR = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
+"""On every child; only these are watched. One that loses the label looks deleted, and is applied again."""
+
+
+class Key(NamedTuple):
+    """What one reconcile is about."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+def slim(kind: Kind, obj: Object) -> Object:
+    """The object without what the operator never reads: memory is by far the largest cost of a cache."""
+    meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    slimmed = {**obj, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
+    if kind is NODE:
+        status = obj.get("status", {})
+        slimmed["status"] = {key: status[key] for key in ("allocatable", "conditions") if key in status}
+    if kind is POD and POOL_LABEL not in meta.get("labels", {}):
+        spec = obj.get("spec", {})
+        slimmed["spec"] = {key: spec[key] for key in ("nodeName", "containers") if key in spec}
+    return slimmed
+
+
+def registry(store: Store, *, nodes: bool) -> kopf.OperatorRegistry:
+    """Handlers that put every observed object into the store."""
+    handlers = kopf.OperatorRegistry()
+    for kind in (*OBSERVED, *((NODE,) if nodes else ())):
+        _watch(handlers, store, kind)
+    return handlers
+
+
+def _watch(handlers: kopf.OperatorRegistry, store: Store, kind: Kind) -> None:
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=kind.plural)
+    async def observe(event: kopf.RawEvent, **_: Any) -> None:
+        obj = slim(kind, dict(event["object"]))
+        if event["type"] == "DELETED":
+            store.remove(kind, obj)
+        else:
+            store.put(kind, obj)
+
+
+class Router:
+    """Turns a change in the store into the keys that it concerns."""
+
+    def __init__(self, store: Store, queue: WorkQueue[Key]) -> None:
+        self._store = store
+        self._queue = queue
+        store.listen(self.changed)
+
+    def changed(self, kind: Kind, obj: Object, _gone: bool) -> None:
+        """Queue what the change of `obj` can concern."""
+        for key in self._concerned(kind, obj):
+            self._queue.add(key)
+
+    def everything(self) -> None:
+        """Queue every PgPool and PgBudget: at start, and as a resync."""
+        for kind in (PGPOOL, PGBUDGET):
+            for obj in self._store.all(kind):
+                self._queue.add(Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"]))
+
+    def heard(self, target: Target) -> None:
+        """Queue what a new state of a pod can concern."""
+        pod = self._store.get(POD, target.namespace, target.name)
+        if pod is not None and pod["metadata"]["uid"] == target.uid:
+            self.changed(POD, pod, False)
+
+    def _concerned(self, kind: Kind, obj: Object) -> Iterator[Key]:
+        meta = obj["metadata"]
+        if kind is NODE:
+            yield from self._all(PGBUDGET, None)
+            return
+        namespace = meta["namespace"]
+        if kind is PGPOOL:
+            yield Key(PGPOOL, namespace, meta["name"])
+            yield from self._all(PGBUDGET, namespace)
+        elif kind is PGBUDGET:
+            yield Key(PGBUDGET, namespace, meta["name"])
+            yield from self._all(PGPOOL, namespace)
+        elif kind is POD:
+            yield from self._of_pod(obj)
+        else:
+            yield from (
+                Key(PGPOOL, namespace, owner["name"])
+                for owner in meta.get("ownerReferences", ())
+                if owner["kind"] == PGPOOL.name
+            )
+
+    def _of_pod(self, pod: Object) -> Iterator[Key]:
+        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels", {})
+        if POOL_LABEL in labels:
+            yield Key(PGPOOL, namespace, labels[POOL_LABEL])
+            yield from self._all(PGBUDGET, namespace)
+        else:
+            yield from self._all(PGPOOL, namespace)
+
+    def _all(self, kind: Kind, namespace: str | None) -> Iterator[Key]:
+        for obj in self._store.all(kind, namespace):
+            yield Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
