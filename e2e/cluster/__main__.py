@@ -9,7 +9,6 @@ import click
 
 from e2e.cluster import images, kind_cluster, paths
 from e2e.cluster.engine import ensure_engine
-from e2e.cluster.node_image import ensure_node_image
 from e2e.cluster.shell import GroundError, say
 
 
@@ -23,7 +22,7 @@ def up() -> None:
     """Brings engine, cluster and images up, whatever of it stands already."""
     with _alone():
         ensure_engine()
-        kind_cluster.ensure_cluster(ensure_node_image)
+        kind_cluster.ensure_cluster()
         images.load()
     click.echo(f"The cluster is up. export KUBECONFIG={paths.kubeconfig()} PATH={paths.bin_dir()}:$PATH")
 
@@ -32,6 +31,8 @@ def up() -> None:
 def load() -> None:
     """Builds the project's images from the working tree and loads them into the running cluster."""
     with _alone():
+        ensure_engine()
+        kind_cluster.require_running()
         images.load()
 
 
@@ -39,6 +40,7 @@ def load() -> None:
 def down() -> None:
     """Deletes the cluster. The Docker engine, images and built binaries stay."""
     with _alone():
+        ensure_engine()
         kind_cluster.delete_cluster()
     click.echo("The cluster is gone.")
 

@@ -34,8 +34,7 @@ class GoTools:
     @property
     def folder(self) -> Path:
         """Where the build happens and its result stays."""
-        name = _program(self.module).removesuffix(".git")
-        return cache_dir() / "go" / f"{name}-{self.version}"
+        return cache_dir() / "go" / f"{_program(self.module)}-{self.version}"
 
     @property
     def programs(self) -> dict[str, Path]:

@@ -1,29 +1,23 @@
 """The kind cluster: one control plane and two workers, revived where that is possible, else made anew."""
 
-import hashlib
 import json
+import shutil
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
-
-from e2e.cluster import docker, go_tools, network, paths
+from e2e.cluster import docker, go_tools, network, node_image, paths
 from e2e.cluster.engine import capabilities_withheld
-from e2e.cluster.node_image import KIND
+from e2e.cluster.kind_config import AUDIT_POLICY, config_digest, kind_config
 from e2e.cluster.shell import CommandError, GroundError, run, say
-
-AUDIT_LOG = "/var/log/kubernetes/audit.log"
-"""The API server's audit log in the control-plane node, one JSON object a line: writes, without leases."""
 
 CONTROL_PLANE = f"{paths.CLUSTER}-control-plane"
 WORKERS = (f"{paths.CLUSTER}-worker", f"{paths.CLUSTER}-worker2")
 _NODES = (CONTROL_PLANE, *WORKERS)
-_POLICY = Path(__file__).parent / "node" / "audit-policy.yaml"
-_POLICY_IN_NODE = "/etc/kubernetes/audit"
 _READY_SECONDS = 180.0
 
 _Seen = TypeVar("_Seen")
@@ -41,10 +35,10 @@ class Container:
     mounts: tuple[str, ...]
 
 
-def ensure_cluster(node_image: Callable[[], str]) -> None:
-    """Returns once all nodes are Ready. `node_image` is asked only where a cluster must be made."""
+def ensure_cluster() -> None:
+    """Returns once all nodes are Ready and answer this host."""
     _ensure_kind()
-    ground = paths.cache_dir() / "ground" / config_digest(kind_config(Path("/"), capabilities_withheld()))
+    ground = _ground()
     containers = _containers()
     if containers and not can_revive(containers, ground):
         say("the cluster's nodes are not whole, or another version of this tool made them: deleting them")
@@ -52,7 +46,7 @@ def ensure_cluster(node_image: Callable[[], str]) -> None:
         containers = ()
     if containers and _revive(containers):
         return
-    _create(node_image(), ground)
+    _create(node_image.ensure_node_image(), ground)
 
 
 def delete_cluster() -> None:
@@ -61,58 +55,17 @@ def delete_cluster() -> None:
     run(paths.kind(), "delete", "cluster", "--name", paths.CLUSTER, "--kubeconfig", paths.kubeconfig())
 
 
+def require_running() -> None:
+    """Raises GroundError unless the nodes' containers run."""
+    if len([container for container in _containers() if container.running]) < len(_NODES):
+        raise GroundError("The cluster is not up. Run `make up`.")
+
+
 def can_revive(containers: tuple[Container, ...], ground: Path) -> bool:
     """Whether these are all the nodes, made with the configuration that `ground` is named after."""
     names = {container.name for container in containers}
     control_plane = [c for c in containers if c.name == CONTROL_PLANE]
     return names == set(_NODES) and all(str(ground) in c.mounts for c in control_plane)
-
-
-def kind_config(ground: Path, withheld: bool) -> str:
-    """kind's configuration as YAML.
-
-    `ground` is the host's folder with the audit policy, `withheld` whether the machine withholds
-    CAP_SYS_RESOURCE: then containerd must not lower a container's OOM score.
-    """
-    audit = {
-        "kind": "ClusterConfiguration",
-        "apiServer": {
-            "extraArgs": {
-                "audit-policy-file": f"{_POLICY_IN_NODE}/{_POLICY.name}",
-                "audit-log-path": AUDIT_LOG,
-                "audit-log-maxsize": "100",
-                "audit-log-maxbackup": "1",
-            },
-            "extraVolumes": [
-                _volume("audit-policy", _POLICY_IN_NODE, "DirectoryOrCreate", read_only=True),
-                _volume("audit-log", str(Path(AUDIT_LOG).parent), "DirectoryOrCreate", read_only=False),
-            ],
-        },
-    }
-    config: dict[str, Any] = {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "networking": {"disableDefaultCNI": True, "podSubnet": "10.244.0.0/16"},
-        "kubeadmConfigPatches": [yaml.safe_dump(audit)],
-        "nodes": [
-            {
-                "role": "control-plane",
-                "extraMounts": [
-                    {"hostPath": str(ground), "containerPath": _POLICY_IN_NODE, "readOnly": True},
-                ],
-            },
-            *({"role": "worker"} for _ in WORKERS),
-        ],
-    }
-    if withheld:
-        patch = '[plugins."io.containerd.grpc.v1.cri"]\n  restrict_oom_score_adj = true\n'
-        config["containerdConfigPatches"] = [patch]
-    return yaml.safe_dump(config, sort_keys=False)
-
-
-def config_digest(config: str) -> str:
-    """A short name for a configuration and its audit policy."""
-    return hashlib.sha256((config + _POLICY.read_text()).encode()).hexdigest()[:8]
 
 
 def leases_are_fresh(leases: dict[str, datetime], containers: tuple[Container, ...]) -> bool:
@@ -125,20 +78,25 @@ def leases_are_fresh(leases: dict[str, datetime], containers: tuple[Container, .
     )
 
 
-def _volume(name: str, path: str, kind: str, *, read_only: bool) -> dict[str, str | bool]:
-    return {"name": name, "hostPath": path, "mountPath": path, "pathType": kind, "readOnly": read_only}
+def _ground() -> Path:
+    config = kind_config(Path("/"), capabilities_withheld())
+    digest = config_digest(config, AUDIT_POLICY.read_text(), node_image.recipe())
+    return paths.cache_dir() / "ground" / digest
 
 
 def _ensure_kind() -> None:
-    if not paths.kind().exists():
-        built = go_tools.build(KIND)["kind"]
+    found = shutil.which("kind")
+    right = found and f" {node_image.KIND.version} " in run(found, "version")
+    program = Path(found).resolve() if found and right else go_tools.build(node_image.KIND)["kind"]
+    if paths.kind().resolve() != program:
         paths.bin_dir().mkdir(parents=True, exist_ok=True)
-        paths.kind().symlink_to(built)
+        paths.kind().unlink(missing_ok=True)
+        paths.kind().symlink_to(program)
 
 
 def _create(image: str, ground: Path) -> None:
     ground.mkdir(parents=True, exist_ok=True)
-    (ground / _POLICY.name).write_text(_POLICY.read_text())
+    (ground / AUDIT_POLICY.name).write_text(AUDIT_POLICY.read_text())
     config = kind_config(ground, capabilities_withheld())
     say(f"creating a three-node cluster of {image.split('@')[0]} (about 30 s)")
     run(
@@ -172,26 +130,30 @@ def _revive(containers: tuple[Container, ...]) -> bool:
 def _settle(containers: tuple[Container, ...]) -> None:
     if not paths.kubectl().exists():
         docker.copy_from(CONTROL_PLANE, "/usr/bin/kubectl", paths.kubectl())
-    deadline = time.monotonic() + _READY_SECONDS
-    cidrs = _wait_for(_pod_cidrs, lambda found: set(found) == set(_NODES), deadline)
+    cidrs = _wait_for(
+        "the API server names its nodes' pod networks", _pod_cidrs, lambda found: set(found) == set(_NODES)
+    )
     nodes = [network.Node(c.name, c.address, cidrs[c.name]) for c in containers]
     network.connect(nodes, containers[0].image)
-    _wait_for(_lease_times, lambda leases: leases_are_fresh(leases, containers), deadline)
+    _wait_for("every kubelet reports", _lease_times, lambda leases: leases_are_fresh(leases, containers))
     _kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
-    _kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+    _wait_for(
+        "the cluster's DNS servers answer this host", _dns_servers, lambda answers: all(answers.values())
+    )
 
 
-def _wait_for(look: Callable[[], _Seen], enough: Callable[[_Seen], bool], deadline: float) -> _Seen:
+def _wait_for(what: str, look: Callable[[], _Seen], enough: Callable[[_Seen], bool]) -> _Seen:
+    deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
             seen = look()
-            if enough(seen):
+            if seen and enough(seen):
                 return seen
-            problem = f"what it says of its nodes is incomplete: {seen}"
+            problem = f"last seen: {seen}"
         except CommandError as error:
             problem = error.output
         if time.monotonic() > deadline:
-            raise GroundError(f"the cluster's API server is not ready: {problem}")
+            raise GroundError(f"waited {_READY_SECONDS:g} s until {what}; {problem}")
         time.sleep(1)
 
 
@@ -202,6 +164,21 @@ def _pod_cidrs() -> dict[str, str]:
 def _lease_times() -> dict[str, datetime]:
     found = _by_name("leases", "{.spec.renewTime}", "-n", "kube-node-lease")
     return {name: datetime.fromisoformat(renewed) for name, renewed in found.items()}
+
+
+def _dns_servers() -> dict[str, bool]:
+    """Whether each DNS server answers, by its address. What the API server knows of them may be old."""
+    path = "jsonpath={.items[*].status.podIP}"
+    addresses = _kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", path).split()
+    return {address: _answers(f"http://{address}:8181/ready") for address in addresses}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=3):
+            return True
+    except OSError:
+        return False
 
 
 def _by_name(resource: str, field: str, *options: str) -> dict[str, str]:

@@ -54,16 +54,16 @@ def ensure_node_image() -> str:
     """The name of a node image that the engine holds."""
     if docker.pull(PUBLISHED):
         return PUBLISHED
-    tag = f"pgpool-node:{_VERSION}-{recipe_digest(_recipe())}"
+    tag = f"pgpool-node:{_VERSION}-{recipe_digest(recipe())}"
     if not docker.has_image(tag):
         say("kind's node image cannot be pulled: making it from Go modules and Debian packages, once")
         _make(tag)
     return tag
 
 
-def recipe_digest(recipe: str) -> str:
+def recipe_digest(text: str) -> str:
     """A short name for a recipe: another recipe is another image."""
-    return hashlib.sha256(recipe.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def sandbox_image(containerd_config: str) -> str:
@@ -80,10 +80,11 @@ def component_dockerfile(program: str, base: str) -> str:
     return f'FROM {base}\nCOPY {program} {path}\nENTRYPOINT ["{path}"]\n'
 
 
-def _recipe() -> str:
+def recipe() -> str:
+    """All that decides what a node is made of, pulled or built here."""
     tools = (_KUBERNETES, _ETCD, _COREDNS, _CRICTL, KIND)
     versions = [f"{tool.module}@{tool.version}" for tool in tools]
-    return "\n".join([*versions, *_PACKAGES, _DOCKERFILE.read_text()])
+    return "\n".join([PUBLISHED, *versions, *_PACKAGES, _DOCKERFILE.read_text()])
 
 
 def _make(tag: str) -> None:
