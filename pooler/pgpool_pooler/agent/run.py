@@ -8,7 +8,7 @@ import signal
 import structlog
 from aiohttp import web
 
-from pgpool_pooler.engines import pgbouncer
+from pgpool_pooler.engines.pgbouncer import build as pgbouncer
 
 from .drain import RealClock
 from .enquiries import Enquiries

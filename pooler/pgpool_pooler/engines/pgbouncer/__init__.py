@@ -1,5 +1,1 @@
-"""PgBouncer as an engine."""
-
-from .build import Built, build, clear_users
-
-__all__ = ["Built", "build", "clear_users"]
+"""PgBouncer as an engine. The operator imports `parameters` from here, so nothing is imported on the way."""
