@@ -61,12 +61,16 @@ class Api:
             raise ApiError(int(error.status), _words(error)) from error
         return body
 
-    async def list(self, kind: Kind, namespace: str | None) -> tuple[list[Object], str]:
+    async def list(
+        self, kind: Kind, namespace: str | None, selector: str | None = None
+    ) -> tuple[list[Object], str]:
         """All objects of a kind in one namespace (None: in all), and the list's resourceVersion."""
         items: list[Object] = []
         token: str | None = None
         while True:
-            page = await self._request("get", kind.path(namespace), limit=_PAGE, _continue=token)
+            page = await self._request(
+                "get", kind.path(namespace), limit=_PAGE, _continue=token, label_selector=selector
+            )
             items += [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page["items"]]
             token = page["metadata"].get("continue")
             if not token:
