@@ -1,0 +1,33 @@
+# What a developer types. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help venv lock up load down
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: $(VENV)/current ## Make the Python environment, .venv, from the lock file (about 30 s; needs Python 3.11 or later)
+
+$(VENV)/current: requirements/dev.txt pyproject.toml
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: venv ## Bring the lock files in requirements/ up to date with pyproject.toml
+	$(COMPILE) --extra operator pyproject.toml --output-file requirements/operator.txt
+	$(COMPILE) --extra pooler pyproject.toml --output-file requirements/pooler.txt
+	$(COMPILE) --extra dev pyproject.toml requirements/tools.in --output-file requirements/dev.txt
+
+up: venv ## Bring up a three-node kind cluster with the project's images (seconds; once about 12 min without a registry)
+	$(PYTHON) -m e2e.cluster up
+
+load: venv ## Build the images anew and load them into the cluster
+	$(PYTHON) -m e2e.cluster load
+
+down: venv ## Delete the cluster; what was expensive to make stays cached
+	$(PYTHON) -m e2e.cluster down
