@@ -9,8 +9,9 @@ from .allocation import Claim, allocate, expected_demand
 from .death import Life, NodeFacts, PodFacts, hold_seconds, life
 from .fit import Fit, PoolWants, fit
 from .model import Ledger, Reservation
-from .plan import Order, Plan, PodView, Report, plan
+from .plan import Order, Plan, plan
 from .size import Ask, Size, size
+from .view import PodView, Report
 
 __all__ = [
     "Ask",

@@ -12,58 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pgpool_pooler.contract import Endpoint
-
 from ..api import GrantState
 from .allocation import Claim, allocate
 from .death import Life, hold_seconds
 from .model import Ledger, Reservation
 from .size import Size
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the pod's agent said last."""
-
-    generation: int
-    """Of the grant that it follows."""
-    acknowledged: int
-    """The newest generation that is in force and drained."""
-    cap_here: int
-    """The cap that it has for this server; 0 if it is granted another."""
-    open_here: int
-    """Its connections to this server."""
-
-
-@dataclass(frozen=True)
-class PodView:
-    """One pod, as far as this server is concerned."""
-
-    uid: str
-    pod: str
-    pool: str
-    endpoint: Endpoint
-    node: str
-    life: Life
-    assigned: bool
-    """Its connections shall go to this server."""
-    floor: int
-    demand: float = 0.0
-    most: int | None = None
-    annotated: tuple[int, int] | None = None
-    """(generation, cap) of the grant on the pod, where that is for this server."""
-    known_generation: int = 0
-    """The highest one on the pod or in any other ledger."""
-    report: Report | None = None
-    """None: the agent was not heard."""
-    stale: bool = False
-    """The grant on the pod must say something else (shares, mode, address), though perhaps not another cap."""
-    addresses: tuple[str, ...] = ()
-    detects_dead_clients: bool = False
-    dead_for: float = 0.0
-    """Seconds since it was proven dead."""
-    released: bool = False
-    """A person declared it dead by name; obeyed for unknown pods only."""
+from .view import PodView
 
 
 @dataclass(frozen=True)
