@@ -30,9 +30,10 @@ class Fit:
 def fit(connections: int, wants: Sequence[PoolWants]) -> dict[str, Fit]:
     """Pods for each of `wants`, given oldest first: one pod each, then in turns while there is room.
 
-    Room for one more pod, the one with the largest floor, is kept for rollouts as soon as two pods fit.
+    Room for one more pod, the one with the largest floor, is kept for rollouts as soon as two pods fit. A pool
+    that can have no pod, or wants none, costs the others nothing.
     """
-    largest = max((want.floor for want in wants), default=0)
+    largest = max((want.floor for want in wants if want.replicas and want.floor <= connections), default=0)
     surge = connections >= 2 * largest
     room = connections - (largest if surge else 0)
     pods = {want.key: 0 for want in wants}
