@@ -54,7 +54,8 @@ class PodFacts:
     gone_since: float | None = None
     """When the object was first found missing."""
     last_seen: bool = True
-    """False: only the ledger knows of the pod, its object was never seen by this operator."""
+    """What is said here was the pod's last state (a DELETED event). False: it was gone before this operator
+    looked, or while it did not, and may have changed after it was seen."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def life(pod: PodFacts, node: NodeFacts | None) -> Life:
             return Life.ALIVE
         if pod.ended:
             return Life.DEAD_REPORTED
-        return Life.DEAD_INFERRED if node is not None and node.out_of_service else Life.TERMINATING
+        return _going(node)
     if pod.last_seen and pod.deleted and pod.ended:
         return Life.DEAD_REPORTED
     if pod.last_seen and not pod.node:
@@ -83,6 +84,15 @@ def life(pod: PodFacts, node: NodeFacts | None) -> Life:
     if node is not None and (node.out_of_service or _killed_by_kubelet(pod, node)):
         return Life.DEAD_INFERRED
     return Life.UNKNOWN
+
+
+def _going(node: NodeFacts | None) -> Life:
+    """Of a deleted pod: on a silent node nobody carries the deletion out, or could say that it was."""
+    if node is None:
+        return Life.TERMINATING
+    if node.out_of_service:
+        return Life.DEAD_INFERRED
+    return Life.TERMINATING if node.ready else Life.UNKNOWN
 
 
 def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:

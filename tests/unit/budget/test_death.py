@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+
+from pgpool_operator.budget import Life, NodeFacts, PodFacts, hold_seconds, life
+
+RUNNING = PodFacts(exists=True, node="w1", deleted=False, ended=False, grace_seconds=60.0)
+DELETED = replace(RUNNING, deleted=True)
+GONE = replace(RUNNING, exists=False, gone_since=1000.0)
+NEVER_SEEN = replace(GONE, last_seen=False)
+READY = NodeFacts(ready=True, lease_renewed_at=1000.0)
+SILENT = NodeFacts(ready=False, lease_renewed_at=1000.0)
+OFF = NodeFacts(out_of_service=True)
+OVERDUE = NodeFacts(ready=True, lease_renewed_at=1090.0)
+
+
+@pytest.mark.parametrize(
+    ("pod", "node", "verdict"),
+    [
+        pytest.param(RUNNING, READY, Life.ALIVE, id="a running pod"),
+        pytest.param(RUNNING, SILENT, Life.ALIVE, id="a pod that nobody deleted, on a silent node"),
+        pytest.param(replace(RUNNING, ended=True), READY, Life.ALIVE, id="containers ended, but may restart"),
+        pytest.param(DELETED, READY, Life.TERMINATING, id="deleted, still running"),
+        pytest.param(DELETED, None, Life.TERMINATING, id="deleted, node may not be seen"),
+        pytest.param(DELETED, SILENT, Life.UNKNOWN, id="deleted, but its node is silent"),
+        pytest.param(replace(DELETED, ended=True), READY, Life.DEAD_REPORTED, id="deleted and ended"),
+        pytest.param(replace(DELETED, ended=True), SILENT, Life.DEAD_REPORTED, id="ended before the silence"),
+        pytest.param(DELETED, OFF, Life.DEAD_INFERRED, id="deleted, node out of service"),
+        pytest.param(
+            replace(GONE, deleted=True, ended=True), None, Life.DEAD_REPORTED, id="ended, then gone"
+        ),
+        pytest.param(replace(GONE, node=""), None, Life.NEVER_BOUND, id="gone before it had a node"),
+        pytest.param(replace(GONE, deleted=True), READY, Life.UNKNOWN, id="gone while running"),
+        pytest.param(replace(GONE, ended=True), READY, Life.UNKNOWN, id="a crash seen before it was gone"),
+        pytest.param(GONE, None, Life.UNKNOWN, id="gone, and so is its node"),
+        pytest.param(GONE, SILENT, Life.UNKNOWN, id="gone, node silent"),
+        pytest.param(GONE, OVERDUE, Life.DEAD_INFERRED, id="gone, kubelet alive after grace and margin"),
+        pytest.param(GONE, replace(OVERDUE, lease_renewed_at=1089.9), Life.UNKNOWN, id="just before that"),
+        pytest.param(GONE, replace(OVERDUE, ready=False), Life.UNKNOWN, id="renewed, but not ready"),
+        pytest.param(GONE, NodeFacts(ready=True), Life.UNKNOWN, id="ready, but no renewal seen"),
+        pytest.param(GONE, OFF, Life.DEAD_INFERRED, id="gone, node out of service"),
+        pytest.param(replace(NEVER_SEEN, node=""), None, Life.UNKNOWN, id="never seen, node not known"),
+        pytest.param(NEVER_SEEN, OVERDUE, Life.DEAD_INFERRED, id="never seen, kubelet alive long after"),
+        pytest.param(
+            replace(GONE, gone_since=None), OVERDUE, Life.UNKNOWN, id="gone since nobody knows when"
+        ),
+    ],
+)
+def test_only_a_witness_proves_a_death(pod: PodFacts, node: NodeFacts | None, verdict: Life) -> None:
+    assert life(pod, node) is verdict
+
+
+def test_the_proofs_and_nothing_else_count_as_dead() -> None:
+    assert {verdict for verdict in Life if verdict.dead} == {
+        Life.NEVER_BOUND,
+        Life.DEAD_REPORTED,
+        Life.DEAD_INFERRED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdict", "detects", "seen", "seconds"),
+    [
+        pytest.param(Life.NEVER_BOUND, False, True, 0.0, id="what never ran has no backends"),
+        pytest.param(Life.DEAD_REPORTED, True, True, 2.0, id="FIN was sent"),
+        pytest.param(Life.DEAD_INFERRED, True, True, 10.0, id="keepalives end it"),
+        pytest.param(Life.DEAD_REPORTED, False, True, None, id="the server does not look"),
+        pytest.param(Life.DEAD_INFERRED, False, True, None, id="the server does not look, no FIN either"),
+        pytest.param(Life.DEAD_REPORTED, False, False, 60.0, id="nobody ever logged in"),
+    ],
+)
+def test_a_reservation_is_held_until_the_server_has_noticed(
+    verdict: Life, detects: bool, seen: bool, seconds: float | None
+) -> None:
+    assert hold_seconds(verdict, detects_dead_clients=detects, server_seen=seen) == seconds
