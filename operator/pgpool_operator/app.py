@@ -69,7 +69,13 @@ async def run(settings: Settings) -> None:
             with suppress(asyncio.CancelledError):
                 await task
         for task in done:
-            task.result()
+            if not task.cancelled():
+                task.result()
+
+
+def _identity() -> str:
+    """Of this process among the operator's replicas."""
+    return f"{socket.gethostname()}_{os.getpid()}"
 
 
 async def _login() -> None:
@@ -119,6 +125,7 @@ async def _watch(
         clusterwide=settings.namespace is None,
         namespaces=[settings.namespace] if settings.namespace else [],
         standalone=True,
+        identity=_identity(),  # type: ignore[arg-type]
         liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
         stop_flag=stop,
     )
@@ -142,12 +149,13 @@ async def _lead(
         except Exception as error:
             broken.set_exception(error)
 
-    identity = f"{socket.gethostname()}_{os.getpid()}"
-    election = asyncio.create_task(lead(client, settings.lease_namespace, identity, work))
+    election = asyncio.create_task(lead(client, settings.lease_namespace, _identity(), work))
     await asyncio.wait((election, broken), return_when=asyncio.FIRST_COMPLETED)
-    election.cancel()
     if broken.done():
+        election.cancel()
         broken.result()
+    if not election.cancelled():
+        election.result()
 
 
 async def _work(

@@ -30,5 +30,5 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("kopf", "kubernetes", "aiohttp.access"):
+    for chatty in ("aiohttp.access", "kopf"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

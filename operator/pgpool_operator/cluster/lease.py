@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import structlog
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, ApiException, V1Lease, V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
@@ -14,9 +14,9 @@ from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 log = structlog.get_logger()
 
 LEASE_NAME = "pgpool-operator"
-LEASE_SECONDS = 15.0
-RENEW_DEADLINE_SECONDS = 10.0
-RETRY_SECONDS = 2.0
+LEASE_SECONDS = 15
+RENEW_DEADLINE_SECONDS = 10
+RETRY_SECONDS = 2
 """The values of client-go's leader election."""
 
 _UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
@@ -31,6 +31,17 @@ class _Lock(LeaseLock):
                 return await super().get(name, namespace)
         except _UNREACHABLE as error:
             return False, _NoAnswerError(repr(error))
+
+    async def create(self, name: str, namespace: str, election_record: Any) -> bool:
+        """The library's own passes `pretty=True`, which its generated client refuses (37.0)."""
+        lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        try:
+            async with asyncio.timeout(RETRY_SECONDS * 2):
+                await self.api_instance.create_namespaced_lease(namespace, lease)
+        except (ApiException, *_UNREACHABLE) as error:
+            log.warning("Lease not created", error=repr(error))
+            return False
+        return True
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
         try:

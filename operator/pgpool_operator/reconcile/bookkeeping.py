@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 
 from pgpool_pooler.contract import ServerIdentity
@@ -61,7 +62,7 @@ def next_status(books: Books) -> PgBudgetStatus:
             "observed_generation": books.budget.metadata.generation,
             "address": _address(books.server) if books.server else before.address,
             "role": books.server.role.value if books.server else before.role,
-            "cpu": size.cpu,
+            "cpu": Decimal(size.cpu.numerator) / size.cpu.denominator if size.cpu is not None else None,
             "cpu_source": CpuSource(size.cpu_source) if size.cpu_source else None,
             "connections_per_cpu": size.connections_per_cpu,
             "set_by": size.set_by,
