@@ -88,6 +88,7 @@ STRICTER = but_primary(set_by="shop/batch", connections_per_cpu=2, connections=1
         (GROWING, "True", "Scaling"),
         (but(write=replace(TWO, wanted=1, fit=1)), "True", "Scaling"),
         (but(write=replace(TWO, ready=1)), "True", "Scaling"),
+        (but(write=replace(TWO, pods=3, updated=3)), "True", "Scaling"),
         (HEALTHY, "True", "Serving"),
         (but(read=None), "True", "Serving"),
         (but(write=replace(TWO, wanted=0, fit=0, pods=0, ready=0, updated=0)), "True", "Serving"),
@@ -237,6 +238,13 @@ def test_database_reachable(facts: Facts, status: str, reason: str) -> None:
 def test_budget_satisfied(facts: Facts, status: str, reason: str) -> None:
     budget = by_type(facts)["BudgetSatisfied"]
     assert (budget.status.value, budget.reason) == (status, reason)
+
+
+def test_of_several_troubles_the_one_to_be_mended_first_is_told() -> None:
+    primary, replica = HEALTHY.servers
+    recovering = replace(primary, trouble=Trouble("LedgerRecovering", "waiting"))
+    facts = but(servers=(recovering, replace(replica, trouble=Trouble("ManyServers", "three"))))
+    assert by_type(facts)["BudgetSatisfied"].reason == "ManyServers"
 
 
 def test_database_saturated_is_unknown_because_nothing_measures_it() -> None:
