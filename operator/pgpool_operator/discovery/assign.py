@@ -29,10 +29,8 @@ def assign(
     write = sorted(uid for uid, endpoint in pods.items() if endpoint is Endpoint.WRITE)
     read = sorted(uid for uid, endpoint in pods.items() if endpoint is Endpoint.READ)
     readable = _readable(servers, read_from)
-    if primary:
-        placed = dict.fromkeys(write, primary[0])
-    else:
-        placed = {uid: current[uid] for uid in write if uid in current}
+    kept = {uid: current[uid] for uid in write if uid in current}
+    placed = dict.fromkeys(write, primary[0]) if primary else kept
     if readable:
         return placed | _spread(read, readable, current)
     known = {server.name for server in servers}

@@ -37,7 +37,7 @@ class EndpointFacts:
 
     @property
     def rolling_out(self) -> bool:
-        """Pods of an older template are there, or will be seen to be: the Deployment's controller has yet to look."""
+        """Pods of an older template are there, or the Deployment's controller has yet to look for them."""
         return self.updated < self.pods or (not self.observed and self.pods == self.fit)
 
     @property
