@@ -115,7 +115,7 @@ class Facts:
     switching: str = ""
     """The server that pods are being moved to because it has become the primary; empty if none is."""
     forbidden: str = ""
-    """What the API server refused to the operator; empty if nothing."""
+    """Why the operator may not do what the spec asks, and what a person can do; empty if it may."""
 
     @property
     def generation(self) -> int:

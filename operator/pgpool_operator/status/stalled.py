@@ -14,8 +14,7 @@ def stalled(facts: Facts, said: Mapping[str, Verdict]) -> Verdict:
     """From what was said of configuration and budget. A database that is not there yet may still come by itself."""
     config, budget = said[config_valid.TYPE], said[budget_satisfied.TYPE]
     if facts.forbidden:
-        message = f"the operator may not do this: {facts.forbidden}; give its role the right"
-        return Verdict(ConditionStatus.TRUE, "Forbidden", message)
+        return Verdict(ConditionStatus.TRUE, "Forbidden", facts.forbidden)
     if config.status is ConditionStatus.FALSE and config.reason != DATABASE_NOT_FOUND:
         return Verdict(ConditionStatus.TRUE, "InvalidConfig", config.message)
     if budget.reason in ("BudgetTooSmall", "ServerClaimed"):

@@ -320,6 +320,11 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
             "no write pod is ready yet: tls.server: text (seen by 2 of 2 pods)",
         ),
         (but(read=None), "Ready", "write pods serve clients"),
+        (
+            but(forbidden="ConfigMap app is not ours: delete it"),
+            "Stalled",
+            "ConfigMap app is not ours: delete it",
+        ),
     ],
 )
 def test_messages_name_the_field_the_value_and_the_remedy(facts: Facts, name: str, message: str) -> None:
