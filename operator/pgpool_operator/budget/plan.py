@@ -9,12 +9,13 @@ absence is not death, and dead is not drained; generations of a pod only rise, o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from ..api import GrantState
 from .allocation import Claim, allocate
-from .death import Life, hold_seconds
+from .book import Book
+from .death import Life
 from .model import Ledger, Reservation
 from .size import Size
 from .view import PodView
@@ -44,35 +45,40 @@ class Plan:
     """Some pod has not yet what it shall have."""
     look_again: float | None = None
     """Seconds until a dead pod's hold is over."""
+    awaited: tuple[str, ...] = ()
+    """Names of the pods that a recovering ledger waits for; not empty as long as it is recovering."""
 
 
 def plan(ledger: Ledger, size: Size, pods: Sequence[PodView], now: datetime, *, server_seen: bool) -> Plan:
-    """The next step. `pods` are all pods that have a reservation or should have one, gone ones included.
+    """The next step. `pods` are those that have a reservation, gone ones included, and all of the server's pools.
 
-    A reservation whose pod is not among `pods` is kept as it is.
+    A reservation whose pod is not among `pods` is kept as it is. A ledger that was never written, or is not there
+    any more, has to be given as `recovering`.
     """
     views = {pod.uid: pod for pod in sorted(pods, key=lambda pod: (pod.pool, pod.pod))}
-    book = _Book(ledger, views, now)
+    book = Book(ledger, views, now, server_seen=server_seen)
     book.adopt()
     book.settle()
-    look_again = book.bury(server_seen=server_seen)
+    look_again = book.bury()
     targets = _targets(book, size)
     book.shrink(targets)
     if not book.recovering:
         book.grow(targets, size)
-    book.refresh_stale(targets)
-    return book.close(size, targets, look_again)
+    book.renew(targets)
+    return _close(book, size, targets, look_again)
 
 
-def _targets(book: "_Book", size: Size) -> dict[str, int]:
+def _targets(book: Book, size: Size) -> dict[str, int]:
     """The cap that each pod which belongs here should have."""
-    claimants = [pod for pod in book.views.values() if pod.assigned and not _lost(pod)]
+    claimants = [
+        pod for pod in book.views.values() if pod.assigned and not _lost(pod) and not _too_late(book, pod)
+    ]
     uids = {pod.uid for pod in claimants}
     others = sum(r.reserved for r in book.entries.values() if r.uid not in uids)
     return allocate(max(0, size.connections - others), [_claim(book, pod, size) for pod in claimants])
 
 
-def _claim(book: "_Book", pod: PodView, size: Size) -> Claim:
+def _claim(book: Book, pod: PodView, size: Size) -> Claim:
     entry = book.entries.get(pod.uid)
     return Claim(
         key=pod.uid,
@@ -88,180 +94,28 @@ def _lost(pod: PodView) -> bool:
     return pod.life.dead or pod.life is Life.UNKNOWN
 
 
-class _Book:
-    """The ledger while it is being worked on."""
-
-    def __init__(self, ledger: Ledger, views: Mapping[str, PodView], now: datetime) -> None:
-        self.views = views
-        self.entries = dict(ledger.reservations)
-        self.recovering = ledger.recovering
-        self._now = now
-
-    def adopt(self) -> None:
-        """Take in what pods hold and the ledger does not know: it was lost or rolled back."""
-        for pod in self.views.values():
-            generation, cap = _known_here(pod)
-            entry = self.entries.get(pod.uid)
-            if cap == 0 or (entry is not None and generation <= entry.generation):
-                continue
-            self.recovering = True
-            reserved = max(cap, entry.reserved if entry else 0)
-            self.entries[pod.uid] = self._entry(pod, cap, reserved, generation)
-        if all(_accounted_for(pod) for pod in self.views.values()):
-            self.recovering = False
-
-    def settle(self) -> None:
-        """Release what a pod acknowledged to have given back (R2)."""
-        for uid, entry in list(self.entries.items()):
-            pod = self.views.get(uid)
-            if pod is None or pod.report is None:
-                continue
-            if pod.assigned and pod.report.acknowledged == entry.generation:
-                self.entries[uid] = replace(entry, reserved=entry.cap)
-            if not pod.assigned and pod.report.acknowledged > entry.generation and not pod.report.open_here:
-                del self.entries[uid]
-
-    def bury(self, *, server_seen: bool) -> float | None:
-        """Free what the dead held (R3, R3b); returns the seconds until the next hold is over."""
-        waits: list[float] = []
-        for uid in list(self.entries):
-            pod = self.views.get(uid)
-            if pod is None:
-                continue
-            if pod.life is Life.UNKNOWN and pod.released:
-                del self.entries[uid]
-            if not pod.life.dead:
-                continue
-            hold = self._hold(pod, server_seen=server_seen)
-            if hold is not None and pod.dead_for >= hold:
-                del self.entries[uid]
-            elif hold is not None:
-                waits.append(hold - pod.dead_for)
-            elif pod.released:
-                del self.entries[uid]
-        return min(waits, default=None)
-
-    def shrink(self, targets: Mapping[str, int]) -> None:
-        """Lower caps first; what they reserve stays until it is acknowledged."""
-        for uid, entry in list(self.entries.items()):
-            pod = self.views.get(uid)
-            if pod is not None and targets.get(uid, entry.cap) < entry.cap:
-                self.entries[uid] = replace(entry, cap=targets[uid], generation=self._next(pod, entry))
-
-    def grow(self, targets: Mapping[str, int], size: Size) -> None:
-        """Raise caps into the room that is left, newcomers first; reserved before it is sent (R1).
-
-        One grant at a time: a pod that has not acknowledged the last one does not grow.
-        """
-        for uid in sorted(targets, key=lambda uid: (uid in self.entries, uid)):
-            pod, entry = self.views[uid], self.entries.get(uid)
-            cap, reserved = (entry.cap, entry.reserved) if entry else (0, 0)
-            room = size.connections - sum(e.reserved for e in self.entries.values())
-            reachable = min(targets[uid], reserved + max(0, room))
-            if reachable <= cap or reachable < pod.floor or not _settled(pod, entry):
-                continue
-            reserved = max(reserved, reachable)
-            if entry is None:
-                self.entries[uid] = self._entry(pod, reachable, reserved, pod.known_generation + 1)
-            else:
-                generation = self._next(pod, entry)
-                self.entries[uid] = replace(entry, cap=reachable, reserved=reserved, generation=generation)
-
-    def refresh_stale(self, targets: Mapping[str, int]) -> None:
-        """A new generation where the grant on the pod says the wrong thing and nothing newer is on its way."""
-        for uid, entry in list(self.entries.items()):
-            pod = self.views.get(uid)
-            if pod is not None and uid in targets and pod.stale and pod.known_generation >= entry.generation:
-                self.entries[uid] = replace(entry, generation=self._next(pod, entry))
-
-    def close(self, size: Size, targets: Mapping[str, int], look_again: float | None) -> Plan:
-        """The plan that the entries now make."""
-        self.entries = {uid: self._described(entry) for uid, entry in self.entries.items()}
-        reserved = sum(entry.reserved for entry in self.entries.values())
-        committed = max(size.connections, reserved)
-        orders = {
-            uid: Order(self.entries[uid].generation, self.entries[uid].cap)
-            for uid in targets
-            if uid in self.entries
-        }
-        return Plan(
-            ledger=Ledger(committed, self.entries, self.recovering),
-            orders=orders,
-            waiting=tuple(uid for uid in targets if uid not in orders),
-            held=tuple(uid for uid, entry in self.entries.items() if entry.state is GrantState.UNKNOWN),
-            draining=committed > size.connections,
-            moving=any(orders[uid].cap != targets[uid] for uid in orders)
-            or any(entry.reserved != entry.cap for entry in self.entries.values()),
-            look_again=look_again,
-        )
-
-    def _hold(self, pod: PodView, *, server_seen: bool) -> float | None:
-        detects = pod.detects_dead_clients or self.entries[pod.uid].detects_dead_clients
-        return hold_seconds(pod.life, detects_dead_clients=detects, server_seen=server_seen)
-
-    def _entry(self, pod: PodView, cap: int, reserved: int, generation: int) -> Reservation:
-        return Reservation(
-            uid=pod.uid,
-            pod=pod.pod,
-            pool=pod.pool,
-            endpoint=pod.endpoint,
-            node=pod.node,
-            cap=cap,
-            reserved=reserved,
-            generation=generation,
-            state=GrantState.GATED,
-            since=self._now,
-        )
-
-    def _next(self, pod: PodView, entry: Reservation) -> int:
-        reported = pod.report.generation if pod.report else 0
-        return max(entry.generation, pod.known_generation, reported) + 1
-
-    def _described(self, entry: Reservation) -> Reservation:
-        """The entry with what is newly known of its pod; `since` moves only with the state."""
-        pod = self.views.get(entry.uid)
-        if pod is None:
-            return entry
-        state = self._state(pod, entry)
-        return replace(
-            entry,
-            state=state,
-            since=entry.since if state is entry.state else self._now,
-            node=pod.node or entry.node,
-            addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
-            detects_dead_clients=entry.detects_dead_clients or pod.detects_dead_clients,
-        )
-
-    def _state(self, pod: PodView, entry: Reservation) -> GrantState:
-        if pod.life is Life.UNKNOWN or (pod.life.dead and self._unprovable(pod)):
-            return GrantState.UNKNOWN
-        if pod.life is not Life.ALIVE or not pod.assigned:
-            return GrantState.DRAINING
-        if entry.reserved > entry.cap:
-            return GrantState.SHRINKING
-        if pod.report is not None and pod.report.acknowledged > 0:
-            return GrantState.ACTIVE
-        return GrantState.GATED if entry.state is GrantState.GATED else GrantState.ACTIVE
-
-    def _unprovable(self, pod: PodView) -> bool:
-        return self._hold(pod, server_seen=True) is None
+def _too_late(book: Book, pod: PodView) -> bool:
+    """A pod that goes before it was ever granted anything needs nothing any more."""
+    return pod.life is Life.TERMINATING and pod.uid not in book.entries
 
 
-def _known_here(pod: PodView) -> tuple[int, int]:
-    """(generation, cap) of the newest grant that the pod is known to have for this server."""
-    annotated = pod.annotated or (0, 0)
-    if pod.report is None or not pod.report.cap_here:
-        return annotated
-    cap = max(annotated[1], pod.report.cap_here, pod.report.open_here)
-    return max(annotated[0], pod.report.generation), cap
+def _close(book: Book, size: Size, targets: Mapping[str, int], look_again: float | None) -> Plan:
+    entries = book.described()
+    reserved = sum(entry.reserved for entry in entries.values())
+    committed = max(size.connections, reserved)
+    orders = {uid: Order(entries[uid].generation, entries[uid].cap) for uid in targets if uid in entries}
+    return Plan(
+        ledger=Ledger(committed, entries, book.recovering),
+        orders=orders,
+        waiting=tuple(uid for uid in targets if uid not in orders),
+        held=tuple(uid for uid, entry in entries.items() if entry.state is GrantState.UNKNOWN),
+        draining=committed > size.connections,
+        moving=any(not _has(entries.get(uid), target) for uid, target in targets.items()),
+        look_again=look_again,
+        awaited=book.awaited() if book.recovering else (),
+    )
 
 
-def _accounted_for(pod: PodView) -> bool:
-    """Nothing of what the pod may hold can be unknown to the ledger."""
-    return pod.report is not None or pod.life.dead or not pod.known_generation
-
-
-def _settled(pod: PodView, entry: Reservation | None) -> bool:
-    if entry is None:
-        return True
-    return pod.report is not None and pod.report.acknowledged >= entry.generation
+def _has(entry: Reservation | None, target: int) -> bool:
+    """Whether a pod has exactly what it shall have."""
+    return target == 0 if entry is None else entry.cap == entry.reserved == target

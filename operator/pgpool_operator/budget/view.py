@@ -49,4 +49,4 @@ class PodView:
     dead_for: float = 0.0
     """Seconds since it was proven dead."""
     released: bool = False
-    """A person declared it dead by name; obeyed for unknown pods only."""
+    """A person declared it dead by name; obeyed only where nothing proves that its connections are gone."""

@@ -1,0 +1,239 @@
+"""The ledger while it is being worked on: each rule of the protocol as one move."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from ..api import GrantState
+from .death import Life, hold_seconds
+from .model import Ledger, Reservation
+from .size import Size
+from .view import PodView, Report
+
+
+class Book:
+    """The ledger while it is being worked on."""
+
+    def __init__(
+        self, ledger: Ledger, views: Mapping[str, PodView], now: datetime, *, server_seen: bool
+    ) -> None:
+        self.views = views
+        self.entries = dict(ledger.reservations)
+        self.recovering = ledger.recovering
+        self._now = now
+        self._server_seen = server_seen
+
+    def adopt(self) -> None:
+        """Take in what pods hold and the ledger does not know: it was lost or rolled back.
+
+        The dead come last, and only into a ledger that is being recovered: in a sound one, a dead pod without a
+        reservation had its reservation freed.
+        """
+        for pod in sorted(self.views.values(), key=lambda pod: pod.life.dead):
+            entry = self.entries.get(pod.uid)
+            found = _unknown_grant(pod, entry)
+            if found is None or (pod.life.dead and not self.recovering) or self._written_off(pod):
+                continue
+            self.recovering = True
+            generation, cap = found
+            if entry is None:
+                self.entries[pod.uid] = self._entry(pod, cap, generation)
+            else:
+                reserved = max(cap, entry.reserved)
+                self.entries[pod.uid] = replace(entry, cap=cap, reserved=reserved, generation=generation)
+        if self.recovering:
+            self._count_what_is_reported()
+            self.recovering = bool(self.awaited())
+
+    def awaited(self) -> tuple[str, ...]:
+        """Pods that may hold what the ledger does not know.
+
+        To be heard is not enough: a pod whose newest grant is not in force may still hold what an older one, long
+        overwritten, allowed.
+        """
+        silent = [pod.pod for pod in self.views.values() if not self._accounted_for(pod)]
+        return (*silent, *(entry.pod for uid, entry in self.entries.items() if uid not in self.views))
+
+    def _count_what_is_reported(self) -> None:
+        for uid, entry in list(self.entries.items()):
+            report = self.views[uid].report if uid in self.views else None
+            if report is not None and report.acknowledged < entry.generation:
+                reserved = max(entry.reserved, report.cap_here, report.open_here)
+                self.entries[uid] = replace(entry, reserved=reserved)
+
+    def settle(self) -> None:
+        """Release what a pod acknowledged to have given back (R2)."""
+        for uid, entry in list(self.entries.items()):
+            pod = self.views.get(uid)
+            if pod is None or pod.report is None:
+                continue
+            if not pod.assigned and _has_left(pod.report, entry):
+                del self.entries[uid]
+            elif pod.report.acknowledged == entry.generation:
+                self.entries[uid] = replace(entry, reserved=entry.cap)
+
+    def bury(self) -> float | None:
+        """Free what the dead held (R3, R3b); returns the seconds until the next hold is over.
+
+        Not before a recovering ledger is sound again: until then, who has no reservation may have lost it.
+        """
+        waits: list[float] = []
+        for uid in list(self.entries):
+            pod = self.views.get(uid)
+            if pod is None:
+                continue
+            hold = self._hold(pod) if pod.life.dead else None
+            if self._written_off(pod) or (self._drained(pod) and not self.recovering):
+                del self.entries[uid]
+            elif hold is not None and pod.dead_for < hold:
+                waits.append(hold - pod.dead_for)
+        return min(waits, default=None)
+
+    def shrink(self, targets: Mapping[str, int]) -> None:
+        """Lower caps first; what they reserve stays until it is acknowledged."""
+        for uid, entry in list(self.entries.items()):
+            pod = self.views.get(uid)
+            if pod is not None and targets.get(uid, entry.cap) < entry.cap:
+                self.entries[uid] = replace(entry, cap=targets[uid], generation=self._next(pod, entry))
+
+    def grow(self, targets: Mapping[str, int], size: Size) -> None:
+        """Raise caps into the room that is left, newcomers first; reserved before it is sent (R1).
+
+        One grant at a time: a pod that has not acknowledged the last one does not grow.
+        """
+        for uid in sorted(targets, key=lambda uid: (uid in self.entries, uid)):
+            pod, entry = self.views[uid], self.entries.get(uid)
+            cap, reserved = (entry.cap, entry.reserved) if entry else (0, 0)
+            room = size.connections - sum(e.reserved for e in self.entries.values())
+            reachable = min(targets[uid], reserved + max(0, room))
+            if reachable <= cap or reachable < pod.floor or not _settled(pod, entry):
+                continue
+            if entry is None:
+                self.entries[uid] = self._entry(pod, reachable, _newest(pod) + 1)
+            else:
+                reserved, generation = max(reserved, reachable), self._next(pod, entry)
+                self.entries[uid] = replace(entry, cap=reachable, reserved=reserved, generation=generation)
+
+    def renew(self, targets: Mapping[str, int]) -> None:
+        """A new generation where the one here cannot be told from, or is older than, another ledger's."""
+        for uid, entry in list(self.entries.items()):
+            pod = self.views.get(uid)
+            if pod is not None and (_outdated(pod, entry) if uid in targets else _ambiguous(pod, entry)):
+                self.entries[uid] = replace(entry, generation=self._next(pod, entry))
+
+    def _accounted_for(self, pod: PodView) -> bool:
+        if pod.life.dead or pod.life is Life.UNKNOWN:
+            return self._written_off(pod) or self._drained(pod)
+        if pod.report is None:
+            return not pod.node or not pod.known_generation
+        return pod.report.acknowledged >= _newest(pod)
+
+    def _written_off(self, pod: PodView) -> bool:
+        """A person's word, obeyed where there is no proof and can be none."""
+        unprovable = pod.life is Life.UNKNOWN or (pod.life.dead and self._hold(pod) is None)
+        return pod.released and unprovable
+
+    def _drained(self, pod: PodView) -> bool:
+        """Dead, and for long enough that its backends have ended."""
+        if not pod.life.dead:
+            return False
+        hold = self._hold(pod)
+        return hold is not None and pod.dead_for >= hold
+
+    def _hold(self, pod: PodView) -> float | None:
+        entry = self.entries.get(pod.uid)
+        detects = pod.detects_dead_clients or (entry is not None and entry.detects_dead_clients)
+        return hold_seconds(pod.life, detects_dead_clients=detects, server_seen=self._server_seen)
+
+    def _entry(self, pod: PodView, cap: int, generation: int) -> Reservation:
+        return Reservation(
+            uid=pod.uid,
+            pod=pod.pod,
+            pool=pod.pool,
+            endpoint=pod.endpoint,
+            node=pod.node,
+            cap=cap,
+            reserved=cap,
+            generation=generation,
+            state=GrantState.GATED,
+            since=self._now,
+        )
+
+    def _next(self, pod: PodView, entry: Reservation) -> int:
+        return max(entry.generation, _newest(pod)) + 1
+
+    def described(self) -> dict[str, Reservation]:
+        """The reservations as they are to be committed."""
+        return {uid: self._described(entry) for uid, entry in self.entries.items()}
+
+    def _described(self, entry: Reservation) -> Reservation:
+        """The entry with what is newly known of its pod; `since` moves only with the state."""
+        pod = self.views.get(entry.uid)
+        if pod is None:
+            return entry
+        state = self._state(pod, entry)
+        return replace(
+            entry,
+            state=state,
+            since=entry.since if state is entry.state else self._now,
+            node=pod.node or entry.node,
+            addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
+            detects_dead_clients=entry.detects_dead_clients or pod.detects_dead_clients,
+        )
+
+    def _state(self, pod: PodView, entry: Reservation) -> GrantState:
+        if pod.life is Life.UNKNOWN or (pod.life.dead and self._hold(pod) is None):
+            return GrantState.UNKNOWN
+        if pod.life is not Life.ALIVE or not pod.assigned:
+            return GrantState.DRAINING
+        if entry.reserved > entry.cap:
+            return GrantState.SHRINKING
+        if pod.report is not None and pod.report.acknowledged >= entry.generation:
+            return GrantState.ACTIVE
+        return GrantState.GATED if entry.state is GrantState.GATED else GrantState.ACTIVE
+
+
+def _newest(pod: PodView) -> int:
+    """The highest generation that anybody but this ledger knows of."""
+    return max(pod.known_generation, pod.report.generation if pod.report else 0)
+
+
+def _unknown_grant(pod: PodView, entry: Reservation | None) -> tuple[int, int] | None:
+    """(generation, cap) of what the pod has for this server and the ledger does not know; None: all is known."""
+    generation = entry.generation if entry else 0
+    if pod.annotated is not None and pod.annotated[0] > generation:
+        return pod.annotated
+    report = pod.report
+    holds = max(report.cap_here, report.open_here) if report else 0
+    if report is None or not holds:
+        return None
+    if entry is None or report.generation > max(generation, pod.known_generation):
+        return _newest(pod) + 1, holds
+    return None
+
+
+def _outdated(pod: PodView, entry: Reservation) -> bool:
+    """The pod's newest grant says the wrong thing, or another ledger has reserved more newly.
+
+    The latter is so when a pod comes back before the other server's grant was sent: only a newer acknowledgement
+    frees what is reserved there.
+    """
+    return _newest(pod) > entry.generation or (pod.stale and pod.known_generation == entry.generation)
+
+
+def _ambiguous(pod: PodView, entry: Reservation) -> bool:
+    """The pod follows another ledger's grant of the same generation; it must take one that is newer than ours."""
+    if pod.assigned or pod.life.dead or pod.report is None or pod.annotated is not None:
+        return False
+    return pod.report.acknowledged == pod.known_generation == entry.generation
+
+
+def _has_left(report: Report, entry: Reservation) -> bool:
+    """It follows a grant for elsewhere, refuses what this server still has on its way, and holds nothing here."""
+    return report.acknowledged > entry.generation and report.cap_here == 0 and report.open_here == 0
+
+
+def _settled(pod: PodView, entry: Reservation | None) -> bool:
+    if entry is None:
+        return True
+    return pod.report is not None and pod.report.acknowledged >= entry.generation
