@@ -256,7 +256,7 @@ def test_a_ledger_stays_with_its_server(budgets: Resources, budget: str, change:
 
 
 def test_an_administrator_can_limit_share_and_release(budgets: Resources, budget: str) -> None:
-    settings = {"limit": 20, "allowedNamespaces": ["batch"], "release": ["app-rw-6d4f-x2k4p"]}
+    settings = {"limit": 20, "release": ["app-rw-6d4f-x2k4p"]}
     assert budgets.merge(budget, {"spec": settings})["spec"].items() >= settings.items()
 
 
@@ -267,8 +267,6 @@ def test_an_administrator_can_limit_share_and_release(budgets: Resources, budget
         ({"server": {"instance": None}}, "spec.server", "set cluster and instance, or host"),
         ({"server": {"host": "db1"}}, "spec.server", "set cluster and instance, or host"),
         ({"limit": 0}, "spec.limit", "greater than or equal to 1"),
-        ({"allowedNamespaces": ["Batch"]}, "spec.allowedNamespaces[0]", "should match"),
-        ({"allowedNamespaces": ["batch", "batch"]}, "spec.allowedNamespaces[1]", "Duplicate value"),
         ({"limits": 5}, "spec.limits", "unknown field"),
     ],
 )

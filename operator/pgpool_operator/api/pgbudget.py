@@ -46,11 +46,6 @@ class PgBudgetSpec(ApiModel):
     """The server: an instance of a cluster in this namespace, or a host."""
     limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """The most connections that all pools together may have, whatever PgPools ask. None if not set."""
-    allowed_namespaces: Annotated[
-        tuple[Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")], ...],
-        Field(max_length=64, json_schema_extra=SET),
-    ] = ()
-    """Other namespaces whose PgPools may draw on this budget."""
     release: Annotated[tuple[ObjectName, ...], Field(max_length=64, json_schema_extra=SET)] = ()
     """Pods that a person declares dead; obeyed only for pods in state Unknown."""
 
