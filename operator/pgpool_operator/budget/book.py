@@ -26,21 +26,17 @@ class Book:
     def adopt(self) -> None:
         """Take in what pods hold and the ledger does not know: it was lost or rolled back.
 
-        The dead come last, and only into a ledger that is being recovered: in a sound one, a dead pod without a
-        reservation had its reservation freed.
+        The dead come last: without a reservation in a sound ledger, theirs was freed.
         """
         for pod in sorted(self.views.values(), key=lambda pod: pod.life.dead):
             entry = self.entries.get(pod.uid)
-            found = _unknown_grant(pod, entry)
-            if found is None or (pod.life.dead and not self.recovering) or self._written_off(pod):
+            freed = pod.life.dead and entry is None and not self.recovering
+            if freed or self._written_off(pod):
                 continue
-            self.recovering = True
-            generation, cap = found
-            if entry is None:
-                self.entries[pod.uid] = self._entry(pod, cap, generation)
-            else:
-                reserved = max(cap, entry.reserved)
-                self.entries[pod.uid] = replace(entry, cap=cap, reserved=reserved, generation=generation)
+            found = _taken_in(pod, entry or self._entry(pod))
+            if found is not None:
+                self.recovering = True
+                self.entries[pod.uid] = found
         if self.recovering:
             self._count_what_is_reported()
             self.recovering = bool(self.awaited())
@@ -94,7 +90,7 @@ class Book:
         for uid, entry in list(self.entries.items()):
             pod = self.views.get(uid)
             if pod is not None and targets.get(uid, entry.cap) < entry.cap:
-                self.entries[uid] = replace(entry, cap=targets[uid], generation=self._next(pod, entry))
+                self.entries[uid] = replace(entry, cap=targets[uid], generation=_next(pod, entry))
 
     def grow(self, targets: Mapping[str, int], size: Size) -> None:
         """Raise caps into the room that is left, newcomers first; reserved before it is sent (R1).
@@ -108,25 +104,23 @@ class Book:
             reachable = min(targets[uid], reserved + max(0, room))
             if reachable <= cap or reachable < pod.floor or not _settled(pod, entry):
                 continue
-            if entry is None:
-                self.entries[uid] = self._entry(pod, reachable, _newest(pod) + 1)
-            else:
-                reserved, generation = max(reserved, reachable), self._next(pod, entry)
-                self.entries[uid] = replace(entry, cap=reachable, reserved=reserved, generation=generation)
+            entry = entry or self._entry(pod)
+            reserved, generation = max(reserved, reachable), _next(pod, entry)
+            self.entries[uid] = replace(entry, cap=reachable, reserved=reserved, generation=generation)
 
     def renew(self, targets: Mapping[str, int]) -> None:
         """A new generation where the one here cannot be told from, or is older than, another ledger's."""
         for uid, entry in list(self.entries.items()):
             pod = self.views.get(uid)
             if pod is not None and (_outdated(pod, entry) if uid in targets else _ambiguous(pod, entry)):
-                self.entries[uid] = replace(entry, generation=self._next(pod, entry))
+                self.entries[uid] = replace(entry, generation=_next(pod, entry))
 
     def _accounted_for(self, pod: PodView) -> bool:
         if pod.life.dead or pod.life is Life.UNKNOWN:
             return self._written_off(pod) or self._drained(pod)
         if pod.report is None:
             return not pod.node or not pod.known_generation
-        return pod.report.acknowledged >= _newest(pod)
+        return pod.report.acknowledged >= _known(pod)
 
     def _written_off(self, pod: PodView) -> bool:
         """A person's word, obeyed where there is no proof and can be none."""
@@ -145,22 +139,20 @@ class Book:
         detects = pod.detects_dead_clients or (entry is not None and entry.detects_dead_clients)
         return hold_seconds(pod.life, detects_dead_clients=detects, server_seen=self._server_seen)
 
-    def _entry(self, pod: PodView, cap: int, generation: int) -> Reservation:
+    def _entry(self, pod: PodView) -> Reservation:
+        """Of a pod that has nothing yet."""
         return Reservation(
             uid=pod.uid,
             pod=pod.pod,
             pool=pod.pool,
             endpoint=pod.endpoint,
             node=pod.node,
-            cap=cap,
-            reserved=cap,
-            generation=generation,
+            cap=0,
+            reserved=0,
+            generation=0,
             state=GrantState.GATED,
             since=self._now,
         )
-
-    def _next(self, pod: PodView, entry: Reservation) -> int:
-        return max(entry.generation, _newest(pod)) + 1
 
     def described(self) -> dict[str, Reservation]:
         """The reservations as they are to be committed."""
@@ -193,22 +185,30 @@ class Book:
         return GrantState.GATED if entry.state is GrantState.GATED else GrantState.ACTIVE
 
 
-def _newest(pod: PodView) -> int:
-    """The highest generation that anybody but this ledger knows of."""
+def _known(pod: PodView) -> int:
+    """The pod's highest generation that anybody but this ledger knows of."""
     return max(pod.known_generation, pod.report.generation if pod.report else 0)
 
 
-def _unknown_grant(pod: PodView, entry: Reservation | None) -> tuple[int, int] | None:
-    """(generation, cap) of what the pod has for this server and the ledger does not know; None: all is known."""
-    generation = entry.generation if entry else 0
-    if pod.annotated is not None and pod.annotated[0] > generation:
-        return pod.annotated
-    report = pod.report
-    holds = max(report.cap_here, report.open_here) if report else 0
-    if report is None or not holds:
+def _next(pod: PodView, entry: Reservation) -> int:
+    """Above every generation that the pod was or will be granted by anybody (R5)."""
+    return max(entry.generation, _known(pod)) + 1
+
+
+def _taken_in(pod: PodView, entry: Reservation) -> Reservation | None:
+    """The entry with what the pod has here and the ledger does not know; None: all is known.
+
+    What is only reported is counted, but not granted: the report may be older than the ledger.
+    """
+    if pod.annotated is not None and pod.annotated[0] > entry.generation:
+        generation, cap = pod.annotated
+        return replace(entry, cap=cap, reserved=max(cap, entry.reserved), generation=generation)
+    if pod.report is None:
         return None
-    if entry is None or report.generation > max(generation, pod.known_generation):
-        return _newest(pod) + 1, holds
+    holds = max(pod.report.cap_here, pod.report.open_here)
+    written = max(entry.generation, pod.known_generation)
+    if holds > entry.reserved or (entry.generation and pod.report.generation > written):
+        return replace(entry, reserved=max(holds, entry.reserved), generation=_next(pod, entry))
     return None
 
 
@@ -218,7 +218,7 @@ def _outdated(pod: PodView, entry: Reservation) -> bool:
     The latter is so when a pod comes back before the other server's grant was sent: only a newer acknowledgement
     frees what is reserved there.
     """
-    return _newest(pod) > entry.generation or (pod.stale and pod.known_generation == entry.generation)
+    return _known(pod) > entry.generation or (pod.stale and pod.known_generation == entry.generation)
 
 
 def _ambiguous(pod: PodView, entry: Reservation) -> bool:

@@ -402,12 +402,19 @@ def test_what_a_rolled_back_ledger_knew_of_a_pod_is_kept() -> None:
 
 
 def test_a_report_above_all_that_is_written_shows_that_everything_was_rolled_back() -> None:
-    """Its grant cannot be read any more: a new one says again what the pod has."""
+    """Its grant cannot be read any more: it counts, and a new one says what the ledger knows."""
     before = ledger(reservation("a", 2, generation=3))
     rolled_back = replace(granted("a", 2, 3), report=Report(9, 9, cap_here=8, open_here=1))
     decided = step(before, rolled_back)
-    assert caps(decided) == {"a": (8, 8)}
-    assert decided.orders["a"] == Order(10, 8)
+    assert caps(decided) == {"a": (2, 8)}
+    assert decided.orders["a"] == Order(10, 2)
+
+
+def test_an_old_report_makes_nothing_grow() -> None:
+    """Of a second operator, whose copy is older than the ledger: it is counted, never granted again."""
+    old = replace(granted("a", 4, 3), report=Report(2, 2, cap_here=8, open_here=8))
+    decided = step(ledger(reservation("a", 4, generation=3), reservation("b", 8)), old, granted("b", 8))
+    assert decided.orders["a"].cap <= 4
 
 
 def test_two_grants_of_one_generation_are_never_sent() -> None:
@@ -417,11 +424,9 @@ def test_two_grants_of_one_generation_are_never_sent() -> None:
 
 
 def test_connections_of_a_pod_that_moves_away_count_in_a_lost_ledger() -> None:
-    moving = replace(
-        granted("a", 0, 6), assigned=False, annotated=None, report=Report(6, 5, cap_here=0, open_here=3)
-    )
+    moving = elsewhere("a", 6, acknowledged=5, open_here=3)
     decided = step(ledger(recovering=True), moving, newcomer("b"))
-    assert caps(decided) == {"a": (3, 3)}
+    assert caps(decided) == {"a": (0, 3)}
     assert decided.awaited == ("app-a",)
 
 
