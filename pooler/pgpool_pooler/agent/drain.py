@@ -1,6 +1,7 @@
 """Leaving without failing a client: the end of a pod, of an engine, of a granted turn."""
 
 import asyncio
+import contextlib
 import time
 from typing import Final, Protocol
 
@@ -41,16 +42,16 @@ async def drain(engine: Engine, seconds: float, clock: Clock) -> None:
     """
     start = clock.now()
     try:
-        await engine.stop_accepting()
-        await _until(engine, start + seconds / 2, clock, clients_too=True)
+        # An engine on its way out need not answer; that it is gone in the end is what counts.
+        with contextlib.suppress(EngineError):
+            await engine.stop_accepting()
+            await _until(engine, start + seconds / 2, clock, clients_too=True)
+            if engine.running:
+                await engine.finish()
+        await _until(engine, start + seconds, clock, clients_too=False)
+    finally:
         if engine.running:
-            await engine.finish()
-        await _until(engine, start + seconds, clock, clients_too=False)
-    except EngineError:
-        # A dying engine need not answer; that it is gone is what counts.
-        await _until(engine, start + seconds, clock, clients_too=False)
-    if engine.running:
-        await engine.kill()
+            await engine.kill()
 
 
 async def _until(engine: Engine, deadline: float, clock: Clock, *, clients_too: bool) -> None:

@@ -29,6 +29,7 @@ class Enquiries:
         self._directory = directory
         self._port = port
         self._users = users
+        self.answered: Callable[[], None] = lambda: None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._next_identity = 0.0
         self._next_probe = 0.0
@@ -78,13 +79,16 @@ class Enquiries:
     async def _warm(self, access: sql.Access, setup: Setup) -> None:
         try:
             for database, limit in setup.limits.items():
-                await sql.warm(sql.Access(access.directory, access.port, access.user, database), limit)
+                pool = max(1, limit // max(1, setup.crowd.get(database, 1)))
+                await sql.warm(sql.Access(access.directory, access.port, access.user, database), pool)
         finally:
             self.warm = True
+            self.answered()
 
     async def _identify(self, access: sql.Access, setup: Setup) -> None:
         try:
             self.identity = await sql.identify(access, setup.pool_mode(access.database))
+            self.answered()
         except (psycopg.Error, TimeoutError) as error:
             log.warning("the server did not say who it is", error=str(error).strip() or "no answer")
 
@@ -103,9 +107,16 @@ class Enquiries:
         if running is not None and not running.done():
             question.close()
             return False
-        self._tasks[name] = asyncio.create_task(question)
+        task = asyncio.create_task(question)
+        task.add_done_callback(_report_failure)
+        self._tasks[name] = task
         return True
 
     def _cancel(self, name: str) -> None:
         if name in self._tasks:
             self._tasks.pop(name).cancel()
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a question failed", error=repr(error))

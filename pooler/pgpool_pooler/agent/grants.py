@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from pgpool_pooler.contract import CONTRACT_VERSION, Grant
+from pgpool_pooler.errors import first_error
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,3 @@ def _against_held(offered: Grant, held: Grant | None) -> Accepted | Unchanged | 
     if offered != held:
         return Refused(f"generation {held.generation} was altered after it was accepted")
     return Unchanged()
-
-
-def first_error(error: ValidationError) -> str:
-    """A validation error in one line."""
-    detail = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in detail["loc"])
-    return f"{where}: {detail['msg']}" if where else detail["msg"]

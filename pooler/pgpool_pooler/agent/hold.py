@@ -18,6 +18,8 @@ _BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 30.0
 STABLE_SECONDS: Final = 60.0
 """An engine that ran this long was not part of a crash loop."""
+MUTE_SECONDS: Final = 30.0
+"""An engine that does not answer for so long is ended and started again."""
 
 
 def hold_seconds(*, detects_dead_clients: bool) -> float:
@@ -30,3 +32,51 @@ def backoff_seconds(crashes: int) -> float:
     if crashes <= 0:
         return 0.0
     return float(min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS))
+
+
+class Lives:
+    """The engine's starts and ends: when the next one may start."""
+
+    def __init__(self, now: float, *, lived_before: bool, detects_dead_clients: bool) -> None:
+        self.crashes = 0
+        self.started_at = now
+        self._mute_since: float | None = None
+        self._hold_until = now
+        if lived_before:
+            self.ended(now, detects_dead_clients=detects_dead_clients)
+
+    def holding(self, now: float) -> bool:
+        """Whether an engine may not start yet."""
+        return now < self._hold_until
+
+    def started(self, now: float) -> None:
+        """An engine has started."""
+        self.started_at = now
+        self._mute_since = None
+
+    def answered(self, now: float) -> None:
+        """The engine is well."""
+        self._mute_since = None
+        if now - self.started_at > STABLE_SECONDS:
+            self.crashes = 0
+
+    def mute_too_long(self, now: float) -> bool:
+        """The engine did not answer; whether that has gone on for too long."""
+        if self._mute_since is None:
+            self._mute_since = now
+        return now - self._mute_since > MUTE_SECONDS
+
+    def ended(self, now: float, *, detects_dead_clients: bool) -> None:
+        """An engine has ended that may have left backends."""
+        hold = hold_seconds(detects_dead_clients=detects_dead_clients)
+        self._hold_until = max(self._hold_until, now + max(hold, backoff_seconds(self.crashes)))
+
+    def crashed(self, now: float, *, detects_dead_clients: bool) -> None:
+        """An engine has ended by itself."""
+        self.crashes += 1
+        self.ended(now, detects_dead_clients=detects_dead_clients)
+
+    def refused(self, now: float) -> None:
+        """An engine did not start; it opened nothing."""
+        self.crashes += 1
+        self._hold_until = max(self._hold_until, now + backoff_seconds(self.crashes))

@@ -20,9 +20,9 @@ from pgpool_pooler.contract import (
     content_hash,
 )
 from pgpool_pooler.engines.base import Material, User
+from pgpool_pooler.errors import first_error
 from pgpool_pooler.files import write_durably
 
-from .grants import first_error
 from .mounts import Mount
 from .secrets import parse_user_secret, read_users, secrets_version, tls_problems
 from .settings import Identity, Layout

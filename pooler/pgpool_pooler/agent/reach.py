@@ -23,6 +23,8 @@ class Reachability:
     error: str = ""
     failures: dict[tuple[str, str], ServerFailure] = field(default_factory=dict)
     _suspected: bool = False
+    _had_connections: bool = False
+    _lost_all: bool = False
     _starved_since: float | None = None
 
     def failed(self, failure: ServerFailure) -> None:
@@ -39,7 +41,10 @@ class Reachability:
         if status.usable > 0:
             self.reachable, self.error = True, ""
             self._suspected, self._starved_since = False, None
+            self._had_connections, self._lost_all = True, False
             return
+        self._lost_all |= self._had_connections and not status.paused
+        self._had_connections = False
         if self._suspected and not self.outage:
             self.outage, self.reachable = True, False
         self._suspected = False
@@ -49,15 +54,15 @@ class Reachability:
             self._starved_since = now
 
     def needs_probe(self, now: float) -> bool:
-        """Whether somebody has to look if the server takes connections."""
+        """Whether somebody has to look if the server takes connections: better before a client finds out."""
         starved = self._starved_since is not None and now - self._starved_since >= STARVED_SECONDS
-        return self.outage or starved
+        return self.outage or self._lost_all or starved
 
     def probed(self, answers: bool) -> None:
         """The result of a probe."""
         self.reachable = answers
         self.outage = not answers
-        self._suspected, self._starved_since = False, None
+        self._suspected, self._starved_since, self._lost_all = False, None, False
         if answers:
             self.error = ""
             self._forget(FailureKind.UNREACHABLE)

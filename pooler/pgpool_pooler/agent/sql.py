@@ -19,6 +19,7 @@ WARM_SECONDS: Final = 3.0
 _WARM_AT_MOST: Final = 32
 _PING_SECONDS: Final = 2
 """The least that libpq allows."""
+_PING_NAME: Final = "postgres"
 _DETECTION: Final = {
     "client_connection_check_interval": "1000",
     "tcp_keepalives_idle": "3",
@@ -111,7 +112,14 @@ async def warm(access: Access, count: int) -> None:
 async def accepts_connections(host: str, port: int) -> bool:
     """Whether a PostgreSQL at this address would take a login (libpq's PQping, no authentication)."""
     conninfo = psycopg.conninfo.make_conninfo(
-        host=host, port=port, connect_timeout=_PING_SECONDS, sslmode="prefer", gssencmode="disable"
+        host=host,
+        port=port,
+        connect_timeout=_PING_SECONDS,
+        sslmode="prefer",
+        gssencmode="disable",
+        # No login is made, but libpq wants names, and finds none for a system user without an entry.
+        user=_PING_NAME,
+        dbname=_PING_NAME,
     )
     answer = await asyncio.to_thread(pq.PGconn.ping, conninfo.encode())
     return answer == pq.Ping.OK

@@ -4,7 +4,7 @@ and takes one step towards it. Events only wake it up; it never depends on havin
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -26,27 +26,17 @@ from .acknowledge import Acknowledgement, ShedPulse
 from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock, drain
 from .enquiries import Enquiries
-from .hold import STABLE_SECONDS, backoff_seconds, hold_seconds
+from .hold import Lives
 from .inputs import Inputs, Reading
+from .materials import Materials
 from .reach import Reachability
 from .report import Facts
 from .settings import Settings
-from .store import AcceptedConfig, Store
+from .store import Store
 
 TICK_SECONDS: Final = 1.0
 BUSY_TICK_SECONDS: Final = 0.05
-_MUTE_SECONDS: Final = 30.0
-"""An engine that does not answer for so long is ended and started again."""
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """What the engine refused, and its words."""
-
-    material: Material
-    words: str
 
 
 class Supervisor:
@@ -66,6 +56,7 @@ class Supervisor:
         self._inputs = inputs
         self._engine = engine
         self._enquiries = enquiries
+        enquiries.answered = self.wake
         self._clock = clock
         self._wake = asyncio.Event()
         self._reach = Reachability()
@@ -73,17 +64,12 @@ class Supervisor:
         self._pulse = ShedPulse()
         self._crowd = Crowd()
         self._grant = store.grant()
-        self._accepted = store.accepted()
+        self._materials = Materials(store)
         self._reading = Reading("", None, "starting", "", ())
         self._status = EngineStatus()
         self._in_force: Setup | None = None
-        self._rejection: Rejection | None = None
         self._refused_grant = ""
         self._engine_error = ""
-        self._names: frozenset[str] = frozenset()
-        self._crashes = 0
-        self._started_at = 0.0
-        self._mute_since: float | None = None
         self._move_since: float | None = None
         self._shedding = False
         self._shed_until = 0.0
@@ -91,7 +77,11 @@ class Supervisor:
         self._leaving = False
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
-        self._hold_until = clock.now() + self._hold() if self._grant is not None else 0.0
+        self._lives = Lives(
+            clock.now(),
+            lived_before=self._grant is not None,
+            detects_dead_clients=self._materials.detects_dead_clients,
+        )
 
     def wake(self) -> None:
         """Something happened; look at once."""
@@ -140,9 +130,11 @@ class Supervisor:
         await self._look()
         if self._should_drain():
             self._drive_drain()
-        if self._grant is None or self._material() is None:
+        in_force = self._in_force.material if self._in_force is not None else None
+        material = self._materials.choose(self._reading.material, in_force)
+        if self._grant is None or material is None:
             return TICK_SECONDS
-        view = self._view(self._grant)
+        view = self._view(self._grant, material)
         step = plan.decide(view)
         if self._drain is not None:
             # A pod that leaves still shrinks when the ledger asks, and takes on nothing else.
@@ -167,13 +159,13 @@ class Supervisor:
             in_force=self._in_force,
             status=self._status,
             running=self._engine.running and self._in_force is not None,
-            warm=self._enquiries.warm or now - self._started_at > self._enquiries.warm_seconds,
-            holding=now < self._hold_until,
+            warm=self._enquiries.warm or now - self._lives.started_at > self._enquiries.warm_seconds,
+            holding=self._lives.holding(now),
             draining=self._drain is not None or self._leaving,
             reach=self._reach,
             server_identity=self._enquiries.identity,
             cpu_seconds=cpu_seconds(self._engine.pid),
-            config_hash=self._accepted.config_hash if self._accepted is not None else "",
+            config_hash=self._materials.accepted.config_hash if self._materials.accepted is not None else "",
             secrets_version=self._reading.secrets_version,
             missing=self._reading.missing,
             problems=self._problems(),
@@ -190,39 +182,14 @@ class Supervisor:
             self._grant = verdict.grant
             log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
 
-    def _material(self) -> Material | None:
-        """The newest material that the engine has not refused."""
-        offered = self._reading.material
-        if offered is None:
-            return self._in_force.material if self._in_force is not None else None
-        names = frozenset(user.name for user in offered.users)
-        self._names |= names
-        offered = replace(offered, revoked=self._names - names)
-        if self._rejection is None or self._rejection.material != offered:
-            return offered
-        if self._in_force is not None:
-            return self._in_force.material
-        return self._fall_back(offered)
-
-    def _fall_back(self, offered: Material) -> Material:
-        """At a start, what the engine accepted last, with the Secrets of now; else try again what it refused."""
-        if self._accepted is None or self._accepted.config_hash == offered.config_hash:
-            return offered
-        accepted = self._accepted
-        return replace(
-            offered, config=accepted.config, config_hash=accepted.config_hash, peers=accepted.peers
-        )
-
-    def _view(self, grant: Grant) -> plan.View:
-        material = self._material()
-        assert material is not None
+    def _view(self, grant: Grant, material: Material) -> plan.View:
         now = self._clock.now()
         view = plan.View(
             grant=grant,
             material=material,
             in_force=self._in_force,
             status=replace(self._status, crowd=self._crowd.look(self._status.crowd, now)),
-            holding=now < self._hold_until,
+            holding=self._lives.holding(now),
             outage=self._reach.outage,
         )
         if not plan.moving(view):
@@ -250,30 +217,21 @@ class Supervisor:
         except EngineError as error:
             await self._no_answer(error, now)
             return
-        self._mute_since, self._engine_error = None, ""
+        self._engine_error = ""
+        self._lives.answered(now)
         self._reach.observed(self._status, now)
-        if now - self._started_at > STABLE_SECONDS:
-            self._crashes = 0
 
     def _ended(self, now: float) -> None:
-        self._crashes += 1
         self._in_force = None
-        self._hold_until = now + max(self._hold(), backoff_seconds(self._crashes))
+        self._lives.crashed(now, detects_dead_clients=self._materials.detects_dead_clients)
         self._engine_error = f"the engine ended by itself ({self._engine.last_words or 'no error said'})"
-        log.error("engine ended", crashes=self._crashes, words=self._engine.last_words)
+        log.error("engine ended", crashes=self._lives.crashes, words=self._engine.last_words)
 
     async def _no_answer(self, error: EngineError, now: float) -> None:
-        if self._mute_since is None:
-            self._mute_since = now
         self._engine_error = str(error)
-        if now - self._mute_since > _MUTE_SECONDS and self._drain is None:
+        if self._lives.mute_too_long(now) and self._drain is None:
             log.error("engine does not answer", error=str(error))
-            self._mute_since = None
             await self._engine.kill()
-
-    def _hold(self) -> float:
-        detects = self._accepted is not None and self._accepted.detects_dead_clients
-        return hold_seconds(detects_dead_clients=detects)
 
     async def _carry_out(self, step: plan.Step) -> None:
         log.info("step", step=type(step).__name__, detail=_detail(step))
@@ -289,7 +247,7 @@ class Supervisor:
         match step:
             case plan.Start(setup):
                 await self._engine.start(setup)
-                self._started_at = self._clock.now()
+                self._lives.started(self._clock.now())
                 self._in_force_is(setup)
                 self._enquiries.engine_started(setup)
             case plan.Apply(setup):
@@ -322,35 +280,17 @@ class Supervisor:
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup
-        material = setup.material
-        if self._rejection is not None and self._rejection.material == material:
-            self._rejection = None
-        if before is None or before.material.users != material.users:
+        self._materials.accept(setup.material)
+        if before is None or before.material.users != setup.material.users:
             self._reach.retry_logins()
-        if self._accepted is None or (self._accepted.config_hash, self._accepted.peers) != (
-            material.config_hash,
-            material.peers,
-        ):
-            self._keep_accepted(material)
-
-    def _keep_accepted(self, material: Material) -> None:
-        detects = self._accepted is not None and self._accepted.detects_dead_clients
-        self._accepted = AcceptedConfig(
-            config_hash=material.config_hash,
-            config=material.config,
-            peers=material.peers,
-            detects_dead_clients=detects,
-        )
-        self._store.keep_accepted(self._accepted)
 
     def _reject(self, step: plan.Step, words: str) -> None:
         log.error("engine refused the configuration", words=words)
         if not isinstance(step, plan.Start | plan.Apply):
             return
-        self._rejection = Rejection(step.setup.material, words)
+        self._materials.reject(step.setup.material, words)
         if isinstance(step, plan.Start):
-            self._crashes += 1
-            self._hold_until = self._clock.now() + backoff_seconds(self._crashes)
+            self._lives.refused(self._clock.now())
 
     async def _shed(self, over_limit: bool) -> None:
         now = self._clock.now()
@@ -371,13 +311,8 @@ class Supervisor:
         if not self._status.paused:
             self._enquiries.identify(view.in_force, now)
         identity = self._enquiries.identity
-        if identity is None or self._accepted is None:
-            return
-        if identity.detects_dead_clients != self._accepted.detects_dead_clients:
-            self._accepted = self._accepted.model_copy(
-                update={"detects_dead_clients": identity.detects_dead_clients}
-            )
-            self._store.keep_accepted(self._accepted)
+        if identity is not None:
+            self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
 
     def _probed(self, answers: bool) -> None:
         if answers is self._reach.outage:
@@ -396,7 +331,7 @@ class Supervisor:
             self._drain.result()
             self._drain, self._in_force, self._shedding = None, None, False
             self._status = EngineStatus()
-            self._hold_until = self._clock.now() + self._hold()
+            self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
 
     def _begin_drain(self, unready_seconds: float) -> None:
         log.info("draining", seconds=self._settings.drain_seconds)
@@ -415,15 +350,11 @@ class Supervisor:
         if self._refused_grant:
             where = "metadata.annotations[pgpool.dev/grant]"
             problems.append(Problem(field=where, text=self._refused_grant, reason="GrantRefused"))
-        if self._rejection is not None:
-            name = self._settings.identity.name
-            problems.append(
-                Problem(
-                    field=self._rejection.material.config.engine,
-                    text=f"{name}: {self._rejection.words}",
-                    reason="EngineRejected",
-                )
-            )
+        rejection = self._materials.rejection
+        if rejection is not None:
+            text = f"{self._settings.identity.name}: {rejection.words}"
+            field = rejection.material.config.engine
+            problems.append(Problem(field=field, text=text, reason="EngineRejected"))
         if self._engine_error:
             problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
         return (*problems, *self._enquiries.problems)

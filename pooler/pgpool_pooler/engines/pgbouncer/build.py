@@ -24,7 +24,7 @@ class Built:
     def __init__(self, run_directory: Path, port: int, binary: Path) -> None:
         self._log = LogReader()
         self._failed: Callable[[ServerFailure], None] = lambda _: None
-        self._ended: Callable[[], None] = lambda: None
+        self._changed: Callable[[], None] = lambda: None
         self.engine = PgBouncer(
             Files(run_directory, port),
             binary,
@@ -34,9 +34,9 @@ class Built:
             write_durably,
         )
 
-    def connect(self, failed: Callable[[ServerFailure], None], ended: Callable[[], None]) -> None:
-        """Say who is told of failures to reach the server, and of the end of the process."""
-        self._failed, self._ended = failed, ended
+    def connect(self, failed: Callable[[ServerFailure], None], changed: Callable[[], None]) -> None:
+        """Say who is told of failures to reach the server, and that there is something to look at."""
+        self._failed, self._changed = failed, changed
 
     def _on_line(self, text: str) -> None:
         line = parse(text)
@@ -46,10 +46,12 @@ class Built:
         failure = self._log.read(line)
         if failure is not None:
             self._failed(failure)
+        elif line.about_lost_server:
+            self._changed()
 
     def _on_exit(self, status: int) -> None:
         log.info("PgBouncer ended", status=status)
-        self._ended()
+        self._changed()
 
 
 def build(run_directory: Path, port: int, binary: Path) -> Built:

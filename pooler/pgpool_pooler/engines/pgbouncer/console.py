@@ -38,7 +38,7 @@ class Console(Protocol):
         """Leave no connection behind: an open one keeps a PgBouncer alive that waits for its clients."""
 
 
-class CommandRefused(Exception):  # noqa: N818
+class CommandRefused(EngineError):  # noqa: N818
     """PgBouncer answered a command with an error; the text is its own."""
 
 
@@ -49,6 +49,7 @@ class SocketConsole:
         self._directory = directory
         self._port = port
         self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
+        self._spare: psycopg.AsyncConnection[dict[str, Any]] | None = None
         self._pending: set[asyncio.Task[None]] = set()
 
     async def rows(self, command: str) -> list[Row]:
@@ -74,15 +75,18 @@ class SocketConsole:
         """See Console."""
         for task in self._pending:
             task.cancel()
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        connections, self._connection, self._spare = (self._connection, self._spare), None, None
+        for connection in connections:
+            if connection is not None:
+                await connection.close()
 
     async def _execute(self, command: str, *, fetch: bool) -> list[Row]:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 if self._connection is None:
                     self._connection = await self._connect()
+                    # Ready for a PAUSE that must not wait for a connection.
+                    self._spare = self._spare or await self._connect()
                 cursor = await self._connection.execute(command.encode())
                 return list(await cursor.fetchall()) if fetch else []
         except (psycopg.Error, TimeoutError) as error:
@@ -100,12 +104,24 @@ class SocketConsole:
         raise EngineError(f"PgBouncer's console: {str(error).strip() or 'no answer'}") from error
 
     async def _run_apart(self, command: str) -> None:
+        connection, self._spare = self._spare, None
         try:
-            async with await self._connect() as connection:
-                await connection.execute(command.encode())
+            if connection is None:
+                connection = await self._connect()
+            await connection.execute(command.encode())
         except psycopg.Error as error:
-            if error.sqlstate or "closed" not in str(error):
-                raise CommandRefused(str(error).strip()) from error
+            if connection is None or connection.broken:
+                raise EngineError(f"PgBouncer's console: {str(error).strip()}") from error
+            raise CommandRefused(str(error).strip()) from error
+        finally:
+            if connection is not None:
+                await self._put_back(connection)
+
+    async def _put_back(self, connection: psycopg.AsyncConnection[dict[str, Any]]) -> None:
+        if self._spare is None and not connection.closed:
+            self._spare = connection
+        else:
+            await connection.close()
 
     async def _connect(self) -> psycopg.AsyncConnection[dict[str, Any]]:
         return await psycopg.AsyncConnection.connect(

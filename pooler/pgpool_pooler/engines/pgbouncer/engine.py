@@ -17,11 +17,12 @@ from typing import ClassVar, Final, Protocol
 from pydantic import ValidationError
 
 from pgpool_pooler.engines.base import CapChange, EngineError, EngineRejected, EngineStatus, Setup, Traits
+from pgpool_pooler.errors import first_error
 
 from .config import INI, Files, Unrenderable, render, settings
 from .console import CommandRefused, Console, identifier
 from .log import LogReader
-from .parameters import NEEDS_RESTART, PgBouncerParameters
+from .parameters import NEEDS_RESTART
 from .status import engine_status
 
 _START_SECONDS: Final = 10.0
@@ -93,10 +94,8 @@ class PgBouncer:
 
     def needs_restart(self, old: Setup, new: Setup) -> bool:
         """See Engine: the parameters that PgBouncer reads at its start only."""
-        before, after = (
-            PgBouncerParameters.model_validate(setup.material.config.parameters) for setup in (old, new)
-        )
-        return any(getattr(before, name) != getattr(after, name) for name in NEEDS_RESTART)
+        before, after = old.material.config.parameters, new.material.config.parameters
+        return any(before.get(name) != after.get(name) for name in NEEDS_RESTART)
 
     async def start(self, setup: Setup) -> None:
         """See Engine."""
@@ -144,8 +143,8 @@ class PgBouncer:
 
     async def pause(self) -> None:
         """See Engine. Clients that log in meanwhile wait as long as a query may."""
-        await self._console.run(f"SET client_login_timeout={self._patience}")
         await self._begin("PAUSE", "already suspended/paused")
+        await self._console.run(f"SET client_login_timeout={self._patience}")
 
     async def resume(self) -> None:
         """See Engine."""
@@ -190,7 +189,7 @@ class PgBouncer:
         await self._process.wait()
 
     async def _hang_up_idle(self) -> None:
-        await self._console.run(f"SET client_idle_timeout={HANG_UP_IDLE_SECONDS}")
+        await self._console.run(f"SET client_idle_timeout='{HANG_UP_IDLE_SECONDS}'")
 
     async def _listening(self) -> None:
         while True:
@@ -231,7 +230,9 @@ class PgBouncer:
     def _render(self, setup: Setup) -> dict[str, bytes]:
         try:
             return render(setup, self._files, self._lockout)
-        except (Unrenderable, ValidationError) as error:
+        except ValidationError as error:
+            raise EngineRejected(first_error(error)) from error
+        except Unrenderable as error:
             raise EngineRejected(str(error)) from error
 
     def _put(self, files: Mapping[str, bytes]) -> None:

@@ -25,6 +25,7 @@ _UNREACHABLE: Final = (
     "the database system is in recovery mode",
 )
 """PgBouncer's words for a server that it cannot reach, and PostgreSQL's for ERRCODE_CANNOT_CONNECT_NOW."""
+_LOST: Final = ("server conn crashed?", "server connection closed", "terminating connection")
 _LOGIN: Final = ("failed to answer authreq", "login failed", "exec_on_connect query failed")
 """PgBouncer cannot log in with what it knows of the user (e.g. a verifier that the server does not have)."""
 _REASON_LENGTH: Final = 120
@@ -45,6 +46,12 @@ class LogLine:
         closed = _CLOSED.match(self.text)
         return closed is not None and closed["side"] == "C"
 
+    @property
+    def about_lost_server(self) -> bool:
+        """Says that the server ended a connection."""
+        closed = _CLOSED.match(self.text)
+        return closed is not None and closed["side"] == "S" and closed["reason"].startswith(_LOST)
+
 
 def parse(line: str) -> LogLine:
     """Split a line; one that has no level is passed on as it is."""
@@ -62,7 +69,7 @@ class LogReader:
 
     def read(self, line: LogLine) -> ServerFailure | None:
         """Take in one line."""
-        if line.level in ("ERROR", "FATAL"):
+        if line.level in ("ERROR", "FATAL") and not line.text.startswith("C-"):
             self._errors.append(line.text)
         if login := _LOGIN_FAILED.match(line.text):
             self._login_reason = login["reason"]
