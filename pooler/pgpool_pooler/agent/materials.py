@@ -1,18 +1,10 @@
 """Which configuration to run with: the newest that the engine has not refused."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgpool_pooler.engines.base import Material
 
 from .store import AcceptedConfig, Store
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """What the engine refused, and its words."""
-
-    material: Material
-    words: str
 
 
 class Materials:
@@ -21,8 +13,11 @@ class Materials:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._names: frozenset[str] = frozenset()
+        self._offered: Material | None = None
+        self._refused: list[Material] = []
         self.accepted: AcceptedConfig | None = store.accepted()
-        self.rejection: Rejection | None = None
+        self.refusal = ""
+        """The engine's words about what is offered now."""
 
     @property
     def detects_dead_clients(self) -> bool:
@@ -36,14 +31,17 @@ class Materials:
         names = frozenset(user.name for user in offered.users)
         self._names |= names
         offered = replace(offered, revoked=self._names - names)
-        if self.rejection is None or self.rejection.material != offered:
-            return offered
-        return in_force or self._fall_back(offered)
+        if offered != self._offered:
+            self._offered, self._refused, self.refusal = offered, [], ""
+        for candidate in (offered, self._with_accepted_config(offered)):
+            if candidate not in self._refused:
+                return candidate
+        if in_force is None:
+            self._refused = []
+        return in_force or offered
 
     def accept(self, material: Material) -> None:
         """The engine runs with it; it survives a restart of the container."""
-        if self.rejection is not None and self.rejection.material == material:
-            self.rejection = None
         now = self.accepted
         if now is None or (now.config_hash, now.peers) != (material.config_hash, material.peers):
             self._keep(
@@ -57,17 +55,18 @@ class Materials:
 
     def reject(self, material: Material, words: str) -> None:
         """The engine refused it."""
-        self.rejection = Rejection(material, words)
+        self._refused.append(material)
+        self.refusal = words
 
     def server_said(self, *, detects_dead_clients: bool) -> None:
         """The server was asked how it treats dead clients."""
         if self.accepted is not None and detects_dead_clients != self.detects_dead_clients:
             self._keep(self.accepted.model_copy(update={"detects_dead_clients": detects_dead_clients}))
 
-    def _fall_back(self, offered: Material) -> Material:
-        """At a start: what was accepted last, with the Secrets of now; else once more what was refused."""
+    def _with_accepted_config(self, offered: Material) -> Material:
+        """Yesterday's configuration with the Secrets of now: a wrong parameter must not stop a new password."""
         accepted = self.accepted
-        if accepted is None or accepted.config_hash == offered.config_hash:
+        if accepted is None:
             return offered
         return replace(
             offered, config=accepted.config, config_hash=accepted.config_hash, peers=accepted.peers

@@ -350,14 +350,16 @@ class Supervisor:
         if self._refused_grant:
             where = "metadata.annotations[pgpool.dev/grant]"
             problems.append(Problem(field=where, text=self._refused_grant, reason="GrantRefused"))
-        rejection = self._materials.rejection
-        if rejection is not None:
-            text = f"{self._settings.identity.name}: {rejection.words}"
-            field = rejection.material.config.engine
-            problems.append(Problem(field=field, text=text, reason="EngineRejected"))
+        if self._materials.refusal:
+            text = f"{self._settings.identity.name}: {self._materials.refusal}"
+            problems.append(Problem(field=self._engine_name(), text=text, reason="EngineRejected"))
         if self._engine_error:
             problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
         return (*problems, *self._enquiries.problems)
+
+    def _engine_name(self) -> str:
+        offered = self._reading.material
+        return offered.config.engine if offered is not None else "engine"
 
 
 def _more_crowded(before: Mapping[str, int], after: Mapping[str, int]) -> bool:

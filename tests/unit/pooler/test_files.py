@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+from pgpool_pooler.agent import mounts
+from pgpool_pooler.agent.mounts import EMPTY, Mount
+from pgpool_pooler.agent.store import AcceptedConfig, Store
+from pgpool_pooler.contract import Peers
+from pgpool_pooler.files import write_durably
+
+from .builders import config, grant
+from .kubelet import write_volume
+
+
+def test_a_volume_that_does_not_exist_is_empty(tmp_path: Path) -> None:
+    assert Mount(tmp_path / "users").read() == EMPTY
+
+
+def test_a_volume_is_read_whole_and_again_after_each_swap(tmp_path: Path) -> None:
+    volume = Mount(tmp_path)
+    write_volume(tmp_path, {"grant": "one", "config-hash": "1"}, "a")
+    assert (volume.read().text("grant"), volume.read().text("config-hash")) == ("one", "1")
+    write_volume(tmp_path, {"grant": "two"}, "b")
+    assert volume.read().files == {"grant": b"two"}
+    assert volume.read().text("config-hash") == ""
+
+
+def test_a_swap_in_the_middle_of_reading_does_not_mix_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_volume(tmp_path, {"a": "old", "b": "old"}, "1")
+    read_file, swapped = mounts._read_file, []
+
+    def read_and_swap(name: str, directory: int) -> bytes:
+        content = read_file(name, directory)
+        if not swapped:
+            swapped.append(True)
+            write_volume(tmp_path, {"a": "new", "b": "new"}, "2")
+        return content
+
+    monkeypatch.setattr(mounts, "_read_file", read_and_swap)
+    assert Mount(tmp_path).read().files == {"a": b"new", "b": b"new"}
+
+
+def test_what_was_persisted_is_there_after_a_restart(tmp_path: Path) -> None:
+    accepted = AcceptedConfig(
+        config_hash="c1", config=config(), peers=Peers(addresses={1: "10.0.0.9"}), detects_dead_clients=True
+    )
+    Store(tmp_path).keep_grant(grant({"app": 3}))
+    Store(tmp_path).keep_accepted(accepted)
+    assert Store(tmp_path).grant() == grant({"app": 3})
+    assert Store(tmp_path).accepted() == accepted
+
+
+def test_a_new_pod_has_persisted_nothing(tmp_path: Path) -> None:
+    assert Store(tmp_path).grant() is None
+    assert Store(tmp_path).accepted() is None
+
+
+def test_files_with_passwords_are_for_the_pod_only(tmp_path: Path) -> None:
+    write_durably(tmp_path / "userlist.txt", b"x")
+    assert (tmp_path / "userlist.txt").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["userlist.txt"]

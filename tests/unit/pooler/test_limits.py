@@ -1,0 +1,75 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgpool_pooler.agent.limits import exceeded, next_limits
+
+NAMES = ["a", "b", "c", "d"]
+counts = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 20))
+
+
+def shares_of(cap: int, weights: dict[str, int]) -> dict[str, int]:
+    """Shares that fit the cap, in the proportion of the weights."""
+    total = sum(weights.values()) or 1
+    return {name: cap * weight // total for name, weight in weights.items()}
+
+
+def test_a_smaller_share_is_in_force_at_once() -> None:
+    assert next_limits({"a": 10}, {"a": 4}, {"a": 10}, cap=10) == {"a": 4}
+
+
+def test_a_larger_share_waits_for_the_connections_that_another_database_still_holds() -> None:
+    lowered = next_limits({"a": 10, "b": 2}, {"a": 4, "b": 8}, {"a": 10, "b": 2}, cap=12)
+    assert lowered == {"a": 4, "b": 2}
+    half_drained = next_limits(lowered, {"a": 4, "b": 8}, {"a": 7, "b": 2}, cap=12)
+    assert half_drained == {"a": 4, "b": 5}
+    assert next_limits(half_drained, {"a": 4, "b": 8}, {"a": 4, "b": 5}, cap=12) == {"a": 4, "b": 8}
+
+
+def test_what_was_lowered_in_this_step_counts_in_full_because_the_engine_may_have_opened_more() -> None:
+    assert next_limits({"a": 10, "b": 2}, {"a": 4, "b": 8}, {"a": 0, "b": 0}, cap=12)["b"] == 2
+
+
+def test_connections_of_a_database_without_a_limit_count() -> None:
+    assert next_limits({"a": 1}, {"a": 5}, {"a": 1, "gone": 3}, cap=5)["a"] == 2
+
+
+def test_more_connections_than_the_limit_exceed_it() -> None:
+    assert exceeded({"a": 2}, {"a": 3})
+    assert exceeded({}, {"a": 1})
+    assert not exceeded({"a": 2}, {"a": 2})
+
+
+@given(
+    cap=st.integers(1, 30),
+    before=counts,
+    after=counts,
+    moves=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(-3, 3)), max_size=60),
+)
+def test_the_sum_never_exceeds_the_cap_whatever_the_engine_does_meanwhile(
+    cap: int, before: dict[str, int], after: dict[str, int], moves: list[tuple[str, int]]
+) -> None:
+    limits, target = shares_of(cap, before), shares_of(cap, after)
+    open_ = dict(limits)
+    for name, change in moves:
+        seen = dict(open_)
+        _engine_moves(open_, limits, name, abs(change))
+        limits = next_limits(limits, target, seen, cap)
+        _engine_moves(open_, limits, name, change)
+        assert sum(open_.values()) <= cap
+        assert sum(max(limits[n], open_.get(n, 0)) for n in limits) <= cap
+
+
+@given(cap=st.integers(1, 30), before=counts, after=counts)
+def test_the_target_is_reached_once_everything_has_drained(
+    cap: int, before: dict[str, int], after: dict[str, int]
+) -> None:
+    limits, target = shares_of(cap, before), shares_of(cap, after)
+    for _ in range(2):
+        limits = next_limits(limits, target, {}, cap)
+    assert {name: limit for name, limit in limits.items() if limit} == {n: s for n, s in target.items() if s}
+
+
+def _engine_moves(open_: dict[str, int], limits: dict[str, int], name: str, change: int) -> None:
+    """The engine opens up to its limit, and closes as it likes."""
+    now = open_.get(name, 0)
+    open_[name] = max(now + change, 0) if change < 0 else max(now, min(now + change, limits.get(name, 0)))

@@ -1,0 +1,161 @@
+"""The files that PgBouncer reads, whole. Regenerate with `GOLDEN=write pytest tests/unit/pooler`."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pgpool_pooler.contract import (
+    ClientTls,
+    Endpoint,
+    Peers,
+    PoolMode,
+    ServerTls,
+    ServerTlsMode,
+    Timeouts,
+    UserRule,
+)
+from pgpool_pooler.engines.base import Setup, User
+from pgpool_pooler.engines.pgbouncer.config import Files, Unrenderable, database_limit, ini, render, settings
+
+from .builders import config, database, material, setup
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "pgbouncer"
+FILES = Files(Path("/run/pgpool"), 5432)
+
+
+def minimal() -> Setup:
+    return setup({"app": 8}, material=material("app"))
+
+
+def two_users_and_a_crowd() -> Setup:
+    rules = (
+        UserRule(name="report", pool_mode=PoolMode.SESSION, max_percent=25),
+        UserRule(name="stranger", max_percent=1),
+    )
+    pool = config(
+        database("app"), database("reports", PoolMode.SESSION, dbname="app_v2", max_percent=50), users=rules
+    )
+    users = (User("app", "secret"), User("report", "secret"))
+    return setup(
+        {"app": 7, "reports": 3},
+        material=material(config=pool, users=users),
+        crowd={"app": 3},
+    )
+
+
+def everything() -> Setup:
+    pool = config(
+        database("app"),
+        database("my db", dbname="it's"),
+        pool_mode=PoolMode.STATEMENT,
+        client_tls=ClientTls(mode="verify-full"),
+        server_tls=ServerTls(mode=ServerTlsMode.VERIFY_FULL, has_secret=True),
+        parameters={
+            "max_client_conn": 900,
+            "ignore_startup_parameters": "search_path,options",
+            "log_connections": True,
+            "log_disconnections": False,
+            "tcp_keepidle": 30,
+            "server_lifetime": 1200,
+        },
+        timeouts=Timeouts(
+            connect_seconds=5,
+            login_seconds=10,
+            queue_seconds=0,
+            query_seconds=60,
+            idle_in_transaction_seconds=30,
+            client_idle_seconds=600,
+            dead_peer_seconds=2,
+        ),
+    )
+    files = {"tls.crt": b"crt", "tls.key": b"key", "ca.crt": b"ca"}
+    return setup(
+        {"app": 5, "my db": 0},
+        host="db1.example.com",
+        port=6000,
+        material=material(
+            config=pool,
+            peers=Peers(addresses={7: "10.1.0.7", 2: "10.1.0.2"}),
+            client_tls=files,
+            server_tls={"ca.crt": b"ca"},
+        ),
+    )
+
+
+@pytest.mark.parametrize("case", [minimal, two_users_and_a_crowd, everything], ids=lambda case: case.__name__)
+def test_the_ini_is_as_checked_in(case: object) -> None:
+    assert callable(case)
+    text = ini(case(), FILES)
+    path = GOLDEN / f"{case.__name__}.ini"
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_a_limit_of_0_is_never_rendered_because_it_means_unlimited() -> None:
+    text = ini(everything(), FILES)
+    assert "pool_size=0 " not in text
+    assert "max_db_connections=0" not in text
+
+
+def test_pool_size_divides_the_share_among_the_users_that_have_clients() -> None:
+    assert "pool_size=4 " in ini(setup({"app": 8}, crowd={"app": 2}), FILES)
+    assert "pool_size=1 " in ini(setup({"app": 2}, crowd={"app": 5}), FILES)
+
+
+def test_a_database_has_at_most_its_percentage_of_the_cap_rounded_up() -> None:
+    pool = config(database("app", max_percent=30))
+    assert database_limit(setup({"app": 7}, material=material(config=pool)), "app") == 3
+
+
+def test_what_the_user_may_not_choose_beats_the_parameters() -> None:
+    pool = config(parameters={"log_disconnections": False})
+    chosen = settings(setup({"app": 1}, material=material(config=pool)), FILES)
+    assert chosen["log_disconnections"] == "1"
+
+
+def test_a_database_that_left_the_configuration_keeps_its_place_until_it_is_closed() -> None:
+    assert "gone = host=10.0.0.1" in ini(setup({"app": 1, "gone": 1}, material=material("app")), FILES)
+
+
+@pytest.mark.parametrize("name", ["a\nb", 'a"b', "a'b"])
+def test_a_name_that_the_file_cannot_hold_is_refused_and_named(name: str) -> None:
+    pool = config(database(name))
+    with pytest.raises(Unrenderable, match="quote or line break"):
+        ini(setup({name: 1}, material=material(config=pool)), FILES)
+
+
+def test_a_session_database_gets_no_connect_query_because_discard_all_undoes_it() -> None:
+    pool = config(database("app", PoolMode.SESSION))
+    assert "connect_query" not in ini(setup({"app": 1}, material=material(config=pool)), FILES)
+
+
+def test_certificates_are_copied_so_that_a_bad_secret_cannot_stop_a_restart() -> None:
+    rendered = render(everything(), FILES, "x")
+    assert rendered["client-tls.key"] == b"key"
+    assert rendered["server-ca.crt"] == b"ca"
+
+
+def test_the_userlist_holds_passwords_and_verifiers() -> None:
+    users = (User("app", 'it"s'), User("only", verifier="SCRAM-SHA-256$4096:x$y:z"))
+    text = render(setup({"app": 1}, material=material("app", users=users)), FILES, "x")[
+        "userlist.txt"
+    ].decode()
+    assert text == '"app" "it""s"\n"only" "SCRAM-SHA-256$4096:x$y:z"\n'
+
+
+def test_a_user_of_the_other_endpoint_or_of_yesterday_is_locked_out_not_left_out() -> None:
+    rules = (UserRule(name="report", endpoints=(Endpoint.READ,)),)
+    pool = config(users=rules)
+    users = (User("app", "secret"), User("report", "known"))
+    given = material(config=pool, users=users, revoked=frozenset({"old"}))
+    text = render(setup({"app": 1}, material=given), FILES, "nobody-knows")["userlist.txt"].decode()
+    assert text == '"app" "secret"\n"old" "nobody-knows"\n"report" "nobody-knows"\n'
+
+
+def test_of_two_secrets_with_one_user_the_first_counts() -> None:
+    users = (User("app", "first"), User("app", "second", secret=1))
+    text = render(setup({"app": 1}, material=material("app", users=users)), FILES, "x")[
+        "userlist.txt"
+    ].decode()
+    assert text == '"app" "first"\n'

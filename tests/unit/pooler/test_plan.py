@@ -1,0 +1,245 @@
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgpool_pooler.agent.plan import (
+    AbortBusy,
+    Apply,
+    Idle,
+    Pause,
+    Restart,
+    Resume,
+    Retire,
+    Revive,
+    Start,
+    View,
+    decide,
+    over_limit,
+    settled,
+    shares,
+)
+from pgpool_pooler.contract import Grant, Mode
+from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, Material, Setup
+
+from .builders import grant, material, setup, status
+
+
+def view(granted: Grant, now: Setup | None, open_: dict[str, int] | None = None, **more: object) -> View:
+    base = View(grant=granted, material=material("a", "b"), in_force=now, status=status(open_ or {}))
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+AB = material("a", "b")
+RUNNING = setup({"a": 2, "b": 2}, material=AB)
+
+
+def test_a_granted_pod_starts_its_engine_with_its_shares() -> None:
+    step = decide(view(grant({"a": 3, "b": 1}), None))
+    assert isinstance(step, Start)
+    assert (step.setup.host, step.setup.cap, step.setup.limits) == ("10.0.0.1", 4, {"a": 3, "b": 1})
+
+
+def test_no_engine_starts_while_backends_of_an_earlier_one_may_exist() -> None:
+    step = decide(view(grant({"a": 1}), None, holding=True))
+    assert step == Idle("waiting until the backends of the earlier engine are gone")
+
+
+def test_no_engine_starts_without_connections_because_0_means_unlimited_to_it() -> None:
+    assert isinstance(decide(view(grant({}, cap=0), None)), Idle)
+    assert isinstance(decide(view(grant({"unknown": 3}), None)), Idle)
+
+
+def test_a_running_engine_that_does_what_it_should_is_left_alone() -> None:
+    assert decide(view(grant({"a": 2, "b": 2}), RUNNING)) == Idle()
+
+
+def test_cap_0_pauses_a_running_engine() -> None:
+    assert decide(view(grant({}, cap=0), RUNNING)) == Pause()
+    paused = view(grant({}, cap=0), RUNNING, status=status({"a": 1}, paused=True))
+    assert isinstance(decide(paused), Idle)
+    assert not settled(paused)
+    assert settled(replace(paused, status=status({"a": 0}, paused=True)))
+
+
+def test_after_cap_0_the_smaller_limits_come_before_resume() -> None:
+    paused = status({"a": 0, "b": 0}, paused=True)
+    first = decide(view(grant({"a": 1, "b": 1}), RUNNING, status=paused))
+    assert isinstance(first, Apply)
+    assert first.setup.limits == {"a": 1, "b": 1}
+    assert decide(view(grant({"a": 1, "b": 1}), first.setup, status=paused)) == Resume()
+
+
+def test_mode_pause_pauses_and_counts_when_nothing_is_open() -> None:
+    asked = grant({"a": 2, "b": 2}, mode=Mode.PAUSE)
+    assert decide(view(asked, RUNNING)) == Pause()
+    assert not settled(view(asked, RUNNING, status=status({"a": 1}, paused=True)))
+    assert settled(view(asked, RUNNING, status=status({"a": 0}, paused=True)))
+
+
+def test_an_outage_pauses_and_its_end_resumes() -> None:
+    asked = grant({"a": 2, "b": 2})
+    assert decide(view(asked, RUNNING, outage=True)) == Pause()
+    assert decide(view(asked, RUNNING, status=status({}, paused=True))) == Resume()
+
+
+def test_a_database_that_is_no_longer_granted_is_closed_before_it_leaves_the_file() -> None:
+    asked = grant({"a": 4})
+    assert decide(view(asked, RUNNING, {"b": 1})) == Retire("b")
+    closing = decide(view(asked, RUNNING, status=status({"a": 2, "b": 1}, retired=frozenset({"b"}))))
+    assert isinstance(closing, Apply)
+    assert closing.setup.limits == {"a": 2, "b": 0}
+    closed = decide(view(asked, closing.setup, status=status({"a": 3, "b": 0}, retired=frozenset({"b"}))))
+    assert isinstance(closed, Apply)
+    assert closed.setup.limits == {"a": 4}
+
+
+def test_a_database_that_comes_back_while_it_is_being_closed_is_opened_again() -> None:
+    retired = status({}, retired=frozenset({"b"}))
+    assert decide(view(grant({"a": 2, "b": 2}), RUNNING, status=retired)) == Revive("b")
+
+
+def test_what_only_a_start_changes_restarts_the_engine() -> None:
+    assert decide(view(grant({"a": 2, "b": 2}), RUNNING, restart_needed=True)) == Restart()
+
+
+def test_a_move_pauses_then_waits_then_goes() -> None:
+    asked = grant({"a": 2, "b": 2}, host="10.0.0.2")
+    assert decide(view(asked, RUNNING, {"a": 2})) == Pause()
+    waiting = view(asked, RUNNING, status=status({"a": 1}, paused=True))
+    assert isinstance(decide(waiting), Idle)
+    assert decide(replace(waiting, move_overdue=True)) == AbortBusy()
+    gone = decide(replace(waiting, status=status({"a": 0}, paused=True)))
+    assert isinstance(gone, Apply)
+    assert gone.setup.host == "10.0.0.2"
+    assert decide(view(asked, gone.setup, status=status({}, paused=True))) == Resume()
+
+
+def test_a_move_is_not_settled_while_the_engine_has_the_old_server() -> None:
+    assert not settled(view(grant({"a": 2, "b": 2}, host="10.0.0.2"), RUNNING))
+
+
+def test_a_grant_is_settled_when_every_database_is_at_its_share() -> None:
+    asked = grant({"a": 2, "b": 2})
+    assert settled(view(asked, RUNNING, {"a": 2, "b": 1}))
+    over = view(asked, RUNNING, {"a": 3})
+    assert over_limit(over)
+    assert not settled(over)
+    assert not settled(view(grant({"a": 2, "b": 1}), RUNNING))
+
+
+@pytest.mark.parametrize(("mode", "cap"), [(Mode.DRAIN, 2), (Mode.SERVE, 0)])
+def test_a_pod_without_an_engine_holds_nothing_once_the_hold_is_over(mode: Mode, cap: int) -> None:
+    asked = grant({"a": cap} if cap else {}, mode=mode)
+    assert settled(view(asked, None))
+    assert not settled(view(asked, None, holding=True))
+
+
+@dataclass
+class FakeEngine:
+    """Does what it is told at once, and opens or closes connections as hypothesis likes, within its limits."""
+
+    now: Setup | None = None
+    open: dict[str, int] = field(default_factory=dict)
+    paused: bool = False
+    retired: set[str] = field(default_factory=set)
+    server: str = ""
+
+    def carry_out(self, step: object) -> None:
+        match step:
+            case Start(told) | Apply(told):
+                assert all(
+                    limit > 0 or name in self.retired or self.paused for name, limit in told.limits.items()
+                )
+                removed = {name for name, count in self.open.items() if count and name not in told.limits}
+                assert not removed, f"{removed} left the file with connections open"
+                if self.now is not None and told.host != self.now.host:
+                    assert not any(self.open.values())
+                self.now = told
+                self.retired &= set(told.limits)
+            case Pause():
+                self.paused = True
+            case Resume():
+                self.paused = False
+            case Retire(name):
+                self.retired.add(name)
+            case Revive(name):
+                self.retired.discard(name)
+
+    def live(self, name: str, change: int) -> None:
+        if self.now is None:
+            return
+        count = self.open.get(name, 0)
+        if change < 0:
+            self.open[name] = max(count + change, 0)
+        elif not self.paused and name not in self.retired and name in self.now.limits:
+            # 0 in the file means unlimited, so what is rendered is at least 1.
+            self.open[name] = max(count, min(count + change, max(self.now.limits[name], 1)))
+
+    def look(self) -> EngineStatus:
+        loads = {name: DatabaseLoad(open=count, usable=count) for name, count in self.open.items()}
+        return EngineStatus(databases=loads, paused=self.paused, retired=frozenset(self.retired))
+
+
+grants = st.builds(
+    lambda a, b, c, mode, host: grant({"a": a, "b": b, "c": c}, mode=mode, host=host),
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.sampled_from([Mode.SERVE, Mode.SERVE, Mode.PAUSE]),
+    st.sampled_from(["10.0.0.1", "10.0.0.1", "10.0.0.2"]),
+)
+materials = st.sampled_from([material("a", "b"), material("a", "b", "c"), material("b")])
+life = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-4, 4)), min_size=1, max_size=6)
+
+
+def drive(
+    engine: FakeEngine, granted: Grant, pool: Material, outage: bool, moves: list[tuple[str, int]]
+) -> None:
+    seen = engine.look()
+    for name, change in moves:
+        engine.live(name, change) if change > 0 else None
+    world = View(grant=granted, material=pool, in_force=engine.now, status=seen, outage=outage)
+    engine.carry_out(decide(world))
+    for name, change in moves:
+        engine.live(name, change)
+
+
+@given(
+    script=st.lists(
+        st.tuples(grants, materials, st.booleans(), st.lists(life, min_size=1, max_size=8)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_no_sequence_of_grants_makes_the_pod_hold_more_than_the_largest_cap_not_yet_left(
+    script: list[tuple[Grant, Material, bool, list[list[tuple[str, int]]]]],
+) -> None:
+    engine, ceiling = FakeEngine(), 0
+    for granted, pool, outage, lives in script:
+        ceiling = max(ceiling, granted.servers[0].cap)
+        for moves in lives:
+            drive(engine, granted, pool, outage, moves)
+            assert sum(engine.open.values()) <= ceiling
+            world = View(
+                grant=granted, material=pool, in_force=engine.now, status=engine.look(), outage=outage
+            )
+            if settled(world):
+                ceiling = granted.servers[0].cap
+                assert sum(engine.open.values()) <= ceiling
+
+
+@given(before=grants, after=grants, pool=materials)
+def test_every_grant_is_settled_in_the_end_when_clients_let_go(
+    before: Grant, after: Grant, pool: Material
+) -> None:
+    engine = FakeEngine()
+    for granted in (before, after):
+        for _ in range(12):
+            engine.carry_out(
+                decide(View(grant=granted, material=pool, in_force=engine.now, status=engine.look()))
+            )
+            engine.open = dict.fromkeys(engine.open, 0)
+    world = View(grant=after, material=pool, in_force=engine.now, status=engine.look())
+    assert settled(world) or (engine.now is None and not shares(world))
