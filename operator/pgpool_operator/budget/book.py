@@ -23,6 +23,11 @@ class Book:
         self._now = now
         self._server_seen = server_seen
 
+    @property
+    def reserved(self) -> int:
+        """The sum of all reservations, now."""
+        return sum(entry.reserved for entry in self.entries.values())
+
     def adopt(self) -> None:
         """Take in what pods hold and the ledger does not know: it was lost or rolled back.
 
@@ -100,7 +105,7 @@ class Book:
         for uid in sorted(targets, key=lambda uid: (uid in self.entries, uid)):
             pod, entry = self.views[uid], self.entries.get(uid)
             cap, reserved = (entry.cap, entry.reserved) if entry else (0, 0)
-            room = size.connections - sum(e.reserved for e in self.entries.values())
+            room = size.connections - self.reserved
             reachable = min(targets[uid], reserved + max(0, room))
             if reachable <= cap or reachable < pod.floor or not _settled(pod, entry):
                 continue
@@ -112,7 +117,9 @@ class Book:
         """A new generation where the one here cannot be told from, or is older than, another ledger's."""
         for uid, entry in list(self.entries.items()):
             pod = self.views.get(uid)
-            if pod is not None and (_outdated(pod, entry) if uid in targets else _ambiguous(pod, entry)):
+            if pod is None:
+                continue
+            if (uid in targets and _outdated(pod, entry)) or _ambiguous(pod, entry):
                 self.entries[uid] = replace(entry, generation=_next(pod, entry))
 
     def _accounted_for(self, pod: PodView) -> bool:
@@ -120,7 +127,8 @@ class Book:
             return self._written_off(pod) or self._drained(pod)
         if pod.report is None:
             return not pod.node or not pod.known_generation
-        return pod.report.acknowledged >= _known(pod)
+        annotated = pod.annotated[0] if pod.annotated is not None else 0
+        return pod.report.acknowledged >= max(pod.report.generation, pod.written_generation, annotated)
 
     def _written_off(self, pod: PodView) -> bool:
         """A person's word, obeyed where there is no proof and can be none."""
@@ -218,7 +226,8 @@ def _outdated(pod: PodView, entry: Reservation) -> bool:
     The latter is so when a pod comes back before the other server's grant was sent: only a newer acknowledgement
     frees what is reserved there.
     """
-    return _known(pod) > entry.generation or (pod.stale and pod.known_generation == entry.generation)
+    newer = _known(pod) > entry.generation or (pod.stale and pod.known_generation == entry.generation)
+    return pod.assigned and newer
 
 
 def _ambiguous(pod: PodView, entry: Reservation) -> bool:

@@ -9,7 +9,7 @@ absence is not death, and dead is not drained; generations of a pod only rise, o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..api import GrantState
@@ -35,6 +35,9 @@ class Plan:
 
     ledger: Ledger
     orders: Mapping[str, Order]
+    leaving: Mapping[str, Order] = field(default_factory=dict)
+    """Grants for pods that are placed elsewhere, but have no grant there yet and must give way here: two servers
+    that swap their pods would otherwise wait for each other."""
     waiting: tuple[str, ...] = ()
     """Pods without a grant: there is no room for their floor yet."""
     held: tuple[str, ...] = ()
@@ -69,13 +72,21 @@ def plan(ledger: Ledger, size: Size, pods: Sequence[PodView], now: datetime, *, 
 
 
 def _targets(book: Book, size: Size) -> dict[str, int]:
-    """The cap that each pod which belongs here should have."""
-    claimants = [
-        pod for pod in book.views.values() if pod.assigned and not _lost(pod) and not _too_late(book, pod)
-    ]
-    uids = {pod.uid for pod in claimants}
-    others = sum(r.reserved for r in book.entries.values() if r.uid not in uids)
-    return allocate(max(0, size.connections - others), [_claim(book, pod, size) for pod in claimants])
+    """The cap that each pod should have.
+
+    Pods that leave keep theirs until the other server grants, unless pods that belong here lack their floor or B
+    is exceeded.
+    """
+    present = [pod for pod in book.views.values() if not _lost(pod)]
+    staying = [_claim(book, pod, size) for pod in present if pod.assigned and not _too_late(book, pod)]
+    leaving = [_last_claim(book, pod) for pod in present if not pod.assigned and pod.uid in book.entries]
+    held_by_leaving = sum(book.entries[claim.key].reserved for claim in leaving)
+    claimed = {claim.key for claim in (*staying, *leaving)}
+    room = size.connections - sum(r.reserved for r in book.entries.values() if r.uid not in claimed)
+    targets = allocate(max(0, room - held_by_leaving), staying)
+    if leaving and (book.reserved > size.connections or not all(targets.values())):
+        return allocate(max(0, room), [*staying, *leaving])
+    return targets
 
 
 def _claim(book: Book, pod: PodView, size: Size) -> Claim:
@@ -90,6 +101,12 @@ def _claim(book: Book, pod: PodView, size: Size) -> Claim:
     )
 
 
+def _last_claim(book: Book, pod: PodView) -> Claim:
+    """Of a pod that is placed elsewhere: what it has, after everybody's floor."""
+    cap = book.entries[pod.uid].cap
+    return Claim(key=pod.uid, floor=0, demand=float(cap), held=cap, most=cap, leaving=True)
+
+
 def _lost(pod: PodView) -> bool:
     return pod.life.dead or pod.life is Life.UNKNOWN
 
@@ -101,19 +118,32 @@ def _too_late(book: Book, pod: PodView) -> bool:
 
 def _close(book: Book, size: Size, targets: Mapping[str, int], look_again: float | None) -> Plan:
     entries = book.described()
-    reserved = sum(entry.reserved for entry in entries.values())
-    committed = max(size.connections, reserved)
-    orders = {uid: Order(entries[uid].generation, entries[uid].cap) for uid in targets if uid in entries}
+    committed = max(size.connections, book.reserved)
+    here = [uid for uid in targets if book.views[uid].assigned]
     return Plan(
         ledger=Ledger(committed, entries, book.recovering),
-        orders=orders,
-        waiting=tuple(uid for uid in targets if uid not in orders),
+        orders={uid: _order(entries[uid]) for uid in here if uid in entries},
+        leaving={
+            uid: _order(entry) for uid, entry in entries.items() if _gives_way(book.views.get(uid), entry)
+        },
+        waiting=tuple(uid for uid in here if uid not in entries),
         held=tuple(uid for uid, entry in entries.items() if entry.state is GrantState.UNKNOWN),
         draining=committed > size.connections,
         moving=any(not _has(entries.get(uid), target) for uid, target in targets.items()),
         look_again=look_again,
         awaited=book.awaited() if book.recovering else (),
     )
+
+
+def _order(entry: Reservation) -> Order:
+    return Order(entry.generation, entry.cap)
+
+
+def _gives_way(pod: PodView | None, entry: Reservation) -> bool:
+    """It leaves, has not been granted anything elsewhere, and has not got its newest grant for here."""
+    if pod is None or pod.assigned or _lost(pod) or entry.generation <= pod.known_generation:
+        return False
+    return pod.annotated is not None or not pod.known_generation
 
 
 def _has(entry: Reservation | None, target: int) -> bool:

@@ -40,6 +40,8 @@ class PodView:
     """(generation, cap) of the grant on the pod, where that is for this server."""
     known_generation: int = 0
     """The highest one on the pod or in any other ledger."""
+    written_generation: int = 0
+    """Of the grant on the pod, for whichever server that is."""
     report: Report | None = None
     """None: the agent was not heard."""
     stale: bool = False

@@ -358,6 +358,16 @@ def test_a_lost_ledger_takes_in_what_the_pods_have() -> None:
     assert decided.awaited == ()
 
 
+def test_a_lost_ledger_does_not_wait_for_what_another_ledger_has_not_sent() -> None:
+    here = replace(granted("a", 4, 4), known_generation=7, written_generation=4)
+    assert not step(ledger(recovering=True), here).ledger.recovering
+
+
+def test_a_lost_ledger_waits_for_the_grant_that_is_on_the_pod() -> None:
+    leaving = replace(elsewhere("a", 7), written_generation=8)
+    assert step(ledger(recovering=True), leaving).awaited == ("app-a",)
+
+
 def test_nothing_grows_until_every_pod_was_heard() -> None:
     silent = replace(granted("a", 4, 4), report=None)
     decided = step(ledger(recovering=True), silent, granted("b", 4, 6), newcomer("c"))
@@ -494,11 +504,32 @@ def test_a_pod_that_moves_here_is_reserved_above_its_other_grants() -> None:
 
 
 def test_a_pod_that_shall_move_keeps_what_it_has_until_the_other_server_grants() -> None:
-    before = ledger(reservation("a", 12))
-    decided = step(before, replace(granted("a", 12), assigned=False), newcomer("b"))
+    decided = step(ledger(reservation("a", 12)), replace(granted("a", 12), assigned=False))
     assert caps(decided) == {"a": (12, 12)}
-    assert decided.orders == {}
+    assert (decided.orders, decided.leaving) == ({}, {})
     assert decided.ledger.reservations["a"].state is GrantState.DRAINING
+
+
+def test_a_pod_that_leaves_gives_way_to_those_that_belong_here() -> None:
+    """Two servers that swap their pods would wait for each other for ever."""
+    before = ledger(reservation("a", 12))
+    decided = step(before, replace(granted("a", 12), assigned=False), newcomer("b", floor=3))
+    assert caps(decided) == {"a": (9, 12)}
+    assert (decided.orders, decided.leaving) == ({}, {"a": Order(2, 9)})
+    second = step(decided.ledger, replace(granted("a", 9, 2), assigned=False), newcomer("b", floor=3))
+    assert caps(second) == {"a": (9, 9), "b": (3, 3)}
+    assert second.leaving == {}
+
+
+def test_a_pod_that_leaves_gives_way_to_a_lowered_budget() -> None:
+    decided = step(ledger(reservation("a", 12)), replace(granted("a", 12), assigned=False), connections=5)
+    assert decided.leaving == {"a": Order(2, 5)}
+
+
+def test_a_pod_that_was_granted_elsewhere_is_not_called_back() -> None:
+    entry = reservation("a", 12, generation=3)
+    assert step(ledger(entry), elsewhere("a", 2, open_here=2), newcomer("b")).leaving == {}
+    assert step(ledger(entry), elsewhere("a", 4, open_here=2), newcomer("b")).leaving == {}
 
 
 @pytest.mark.parametrize(
