@@ -23,6 +23,12 @@ def ensure_engine() -> None:
     problem = _problem()
     if problem is None:
         return
+    elsewhere = os.environ.get("DOCKER_HOST")
+    if elsewhere:
+        raise GroundError(
+            f"No Docker engine answers at DOCKER_HOST={elsewhere}: {problem}\n"
+            "Start that one, or unset DOCKER_HOST to use this machine's."
+        )
     if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
         raise GroundError(
             f"No Docker engine answers: {problem}\n"

@@ -20,9 +20,6 @@ _GLIBC_IN_IMAGE = 41
 """Debian trixie has glibc 2.41: wheels for any manylinux up to that run in it."""
 
 
-_IMPLIED = "docker.io/library/"
-
-
 @dataclass(frozen=True)
 class Image:
     """An image of the project: its name, its Dockerfile, and its locked dependencies if it runs Python."""
@@ -66,9 +63,9 @@ def wheelhouse_name(lock: str, architecture: str) -> str:
 
 
 def images_in(crictl_json: str) -> dict[str, str]:
-    """The images that `crictl images -o json` lists: id by name, without the registry Docker implies."""
+    """The images that `crictl images -o json` lists: id by name, without the registry that a node puts before it."""
     listed = json.loads(crictl_json)["images"]
-    return {tag.removeprefix(_IMPLIED): image["id"] for image in listed for tag in image["repoTags"]}
+    return {tag.rsplit("/", 1)[-1]: image["id"] for image in listed for tag in image["repoTags"]}
 
 
 def _ids_in(node: str) -> dict[str, str]:

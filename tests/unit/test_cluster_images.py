@@ -52,10 +52,10 @@ def test_an_image_is_loaded_where_a_node_lacks_it_or_has_other_content() -> None
     assert missing_images(wanted, [first, second]) == ("two:dev", "three:dev")
 
 
-def test_a_node_lists_its_images_under_the_names_that_docker_uses() -> None:
+def test_a_node_lists_its_images_under_the_names_they_were_built_with() -> None:
     listed = {
         "images": [
-            {"id": "sha256:1", "repoTags": ["docker.io/library/one:dev"]},
+            {"id": "sha256:1", "repoTags": ["example.org/library/one:dev"]},
             {"id": "sha256:2", "repoTags": ["example.org/two:v1", "example.org/two:v2"]},
             {"id": "sha256:3", "repoTags": []},
         ]
@@ -63,8 +63,8 @@ def test_a_node_lists_its_images_under_the_names_that_docker_uses() -> None:
 
     assert images_in(json.dumps(listed)) == {
         "one:dev": "sha256:1",
-        "example.org/two:v1": "sha256:2",
-        "example.org/two:v2": "sha256:2",
+        "two:v1": "sha256:2",
+        "two:v2": "sha256:2",
     }
 
 
