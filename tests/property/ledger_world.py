@@ -1,0 +1,446 @@
+"""A world around the real `plan`: pods, two servers with their ledgers, two operators with old copies of it all.
+
+The network delivers any grant that was ever written, at any time, in any order, again, or never. `Mutant`s take a
+rule of the protocol away, to show that the world would notice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum, auto
+from fractions import Fraction
+
+from pgpool_operator.budget import Ledger, Life, Plan, PodView, Report, Size, plan
+from pgpool_pooler.contract import Endpoint
+
+SERVERS = ("x", "y")
+OPERATORS = (0, 1)
+MOST_PODS = 5
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+LONG = 1e9
+"""Seconds after which every hold is over."""
+
+Planner = Callable[[Ledger, Size, Sequence[PodView]], Plan]
+
+
+class Mutant(Enum):
+    """A rule that is not kept (names as in the Promela model)."""
+
+    NOCAS = auto()
+    """Ledgers are written without comparing the version."""
+    NOFENCE = auto()
+    """Pods accept older generations."""
+    NOGATE = auto()
+    """A restarted container does not wait for its ghosts."""
+    ACK_CONFIG = auto()
+    """A grant is acknowledged as soon as it is in force, before it is drained."""
+    OBJGONE = auto()
+    """A pod counts as dead when its object is gone."""
+    NOGHOST = auto()
+    """What the dead held is freed while their backends are still there."""
+    FORGET = auto()
+    """A restarted container has forgotten its generation."""
+    ABORT = auto()
+    """A pooler drops busy backends and no longer counts them."""
+
+
+class ViolationError(AssertionError):
+    """The promise is broken."""
+
+
+def real_plan(ledger: Ledger, size: Size, pods: Sequence[PodView]) -> Plan:
+    return plan(ledger, size, pods, NOW, server_seen=True)
+
+
+@dataclass(frozen=True)
+class Grant:
+    generation: int
+    server: str
+    cap: int
+    content: int = 0
+    """Everything else that a grant says."""
+
+    def at(self, server: str) -> int:
+        return self.cap if server == self.server else 0
+
+
+@dataclass
+class Pod:
+    """The object, and the process with its connections."""
+
+    uid: str
+    assigned: str
+    exists: bool = True
+    version: int = 1
+    annotation: Grant | None = None
+    written: list[Grant] = field(default_factory=list)
+    """All that was ever in the annotation."""
+    deleted: bool = False
+    silent: bool = False
+    """Its node does not answer."""
+    running: bool = True
+    end_reported: bool = False
+    proven: bool = False
+    persisted: Grant | None = None
+    in_force: Grant | None = None
+    gated: bool = True
+    acknowledged: int = 0
+    conns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SERVERS, 0))
+    ghosts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SERVERS, 0))
+
+    def vanish(self) -> None:
+        """The process is gone; the server has not noticed."""
+        for server in SERVERS:
+            self.ghosts[server] += self.conns[server]
+            self.conns[server] = 0
+        self.in_force, self.gated, self.acknowledged = None, True, 0
+
+    @property
+    def verdict(self) -> Life:
+        if self.exists and not self.deleted:
+            return Life.ALIVE
+        if self.end_reported:
+            return Life.DEAD_REPORTED
+        if self.proven:
+            return Life.DEAD_INFERRED
+        return Life.TERMINATING if self.exists and not self.silent else Life.UNKNOWN
+
+    @property
+    def drained(self) -> bool:
+        """In force, and no connection above it."""
+        force = self.in_force
+        return force is not None and all(self.conns[server] <= force.at(server) for server in SERVERS)
+
+    def report(self, server: str) -> Report:
+        held = self.persisted
+        force = self.in_force if self.in_force and self.in_force.server == server else held
+        return Report(
+            generation=held.generation if held else 0,
+            acknowledged=self.acknowledged,
+            cap_here=force.at(server) if force else 0,
+            open_here=self.conns[server],
+        )
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A pod as one operator saw it."""
+
+    uid: str
+    assigned: str
+    exists: bool
+    version: int
+    annotation: Grant | None
+    life: Life
+    holds_over: Mapping[str, bool]
+
+
+@dataclass
+class Operator:
+    """What one operator believes."""
+
+    ledgers: dict[str, tuple[int, Ledger]]
+    pods: dict[str, Sight] = field(default_factory=dict)
+    reports: dict[str, dict[str, Report]] = field(default_factory=dict)
+    unsent: dict[str, tuple[int, Grant]] = field(default_factory=dict)
+    """Grants by pod, with the version of the pod that they were made for."""
+
+
+class World:
+    """The truth. Every method but `check` and `calm_down` is one step that may happen; impossible ones are none."""
+
+    def __init__(self, budget: int = 3, mutant: Mutant | None = None, planner: Planner = real_plan) -> None:
+        self.mutant = mutant
+        self.planner = planner
+        self.budget = dict.fromkeys(SERVERS, budget)
+        self.limit = dict.fromkeys(SERVERS, budget)
+        """The B that is in force: what the server must never see exceeded."""
+        self.content = 0
+        self.version = 1
+        empty = Ledger(budget)
+        self.ledgers = dict.fromkeys(SERVERS, (1, empty))
+        self.past: dict[str, list[Ledger]] = {server: [empty] for server in SERVERS}
+        self.pods: dict[str, Pod] = {}
+        self.operators = [Operator(dict(self.ledgers)) for _ in OPERATORS]
+        for server in (SERVERS[0], SERVERS[0], SERVERS[1]):
+            self.create(server)
+
+    # The promise
+
+    def check(self) -> None:
+        for server in SERVERS:
+            used = sum(pod.conns[server] + pod.ghosts[server] for pod in self.pods.values())
+            ledger = self.ledgers[server][1]
+            if used > self.limit[server]:
+                raise ViolationError(f"{server} has {used} connections, of {self.limit[server]}")
+            if ledger.reserved > ledger.connections:
+                raise ViolationError(f"{server}: {ledger.reserved} reserved, of {ledger.connections}")
+
+    def check_shared(self) -> None:
+        """Of a calm world: who belongs to a server shares all of it, and follows what the ledger says."""
+        for server in SERVERS:
+            ledger, budget = self.ledgers[server][1], self.budget[server]
+            caps = {uid: (e.cap, e.reserved) for uid, e in ledger.reservations.items()}
+            said = {uid: (cap, cap) for uid in caps for cap in [self._in_force(uid, server)]}
+            here = {uid for uid, pod in self.pods.items() if pod.exists and pod.assigned == server}
+            room = budget - sum(e.reserved for uid, e in ledger.reservations.items() if uid not in here)
+            fed = sum(self._in_force(uid, server) > 0 for uid in here)
+            if ledger.recovering or ledger.connections != budget or caps != said:
+                raise ViolationError(f"{server} has no rest: {ledger}, B is {budget}")
+            if (here and ledger.reserved != budget) or fed != min(len(here), room):
+                raise ViolationError(f"{server} is not shared: {ledger}, of {budget}, by {here}")
+
+    def _in_force(self, uid: str, server: str) -> int:
+        force = self.pods[uid].in_force
+        return force.at(server) if force else 0
+
+    # Pods and their nodes
+
+    def create(self, server: str) -> None:
+        if len(self.pods) < MOST_PODS:
+            uid = f"p{len(self.pods)}"
+            self.pods[uid] = Pod(uid, server)
+
+    def move(self, pod: Pod, server: str) -> None:
+        pod.assigned = server
+
+    def delete(self, pod: Pod) -> None:
+        pod.deleted = True
+        pod.version += 1
+
+    def remove(self, pod: Pod) -> None:
+        """The object goes: the kubelet has said that it ended, or somebody forces it."""
+        if pod.deleted:
+            pod.exists = False
+
+    def end(self, pod: Pod) -> None:
+        """The process of a deleted pod ends; the kubelet says so if it can."""
+        if pod.deleted and pod.running:
+            pod.vanish()
+            pod.running = False
+            pod.end_reported = pod.exists and not pod.silent
+
+    def prove(self, pod: Pod) -> None:
+        """The node is heard again, or declared out of service."""
+        pod.proven = pod.deleted and not pod.running
+
+    def silence(self, pod: Pod) -> None:
+        pod.silent = not pod.silent
+
+    def crash(self, pod: Pod) -> None:
+        """The container restarts, with what is on its disk."""
+        if pod.running:
+            pod.vanish()
+            if self.mutant is Mutant.FORGET:
+                pod.persisted = None
+
+    def deliver(self, pod: Pod, which: int) -> None:
+        if not pod.running or not pod.written:
+            return
+        grant = pod.written[which % len(pod.written)]
+        newer = pod.persisted is None or grant.generation > pod.persisted.generation
+        if newer or self.mutant is Mutant.NOFENCE:
+            pod.persisted = grant
+
+    def apply(self, pod: Pod) -> None:
+        ghosts = any(pod.ghosts.values()) and self.mutant is not Mutant.NOGATE
+        if pod.running and pod.persisted is not None and not (pod.gated and ghosts):
+            pod.in_force, pod.gated = pod.persisted, False
+
+    def acknowledge(self, pod: Pod) -> None:
+        if not pod.running or pod.in_force is None or pod.in_force is not pod.persisted:
+            return
+        if pod.drained or self.mutant is Mutant.ACK_CONFIG:
+            pod.acknowledged = max(pod.acknowledged, pod.in_force.generation)
+
+    def open(self, pod: Pod) -> None:
+        force = pod.in_force
+        if force is not None and pod.conns[force.server] < force.cap:
+            pod.conns[force.server] += 1
+
+    def close(self, pod: Pod, server: str) -> None:
+        pod.conns[server] = max(0, pod.conns[server] - 1)
+
+    def abort(self, pod: Pod, server: str) -> None:
+        """A client vanishes in the middle of a query."""
+        if self.mutant is Mutant.ABORT and pod.conns[server]:
+            pod.conns[server] -= 1
+            pod.ghosts[server] += 1
+
+    def end_ghost(self, pod: Pod, server: str) -> None:
+        pod.ghosts[server] = max(0, pod.ghosts[server] - 1)
+
+    # Servers and ledgers
+
+    def resize(self, server: str, budget: int) -> None:
+        self.budget[server] = budget
+
+    def reword(self) -> None:
+        self.content += 1
+
+    def lose(self, server: str) -> None:
+        """What no object and no agent tells of any more cannot be found again: that must not be there."""
+        if all(pod.exists or not (pod.running or any(pod.ghosts.values())) for pod in self.pods.values()):
+            self._replace(server, Ledger(0, recovering=True))
+
+    def roll_back(self, server: str, which: int) -> None:
+        """A restored backup takes longer than ghosts last, and comes to a cluster whose nodes answer."""
+        lost = any(pod.silent or (pod.running and not pod.exists) for pod in self.pods.values())
+        if not lost and not any(ghosts for pod in self.pods.values() for ghosts in pod.ghosts.values()):
+            past = self.past[server]
+            self._replace(server, past[which % len(past)])
+
+    def _replace(self, server: str, ledger: Ledger) -> None:
+        """Operators list everything anew; what they were about to send is dropped."""
+        self._write(server, ledger)
+        for number, operator in enumerate(self.operators):
+            operator.unsent.clear()
+            self.look_at_everything(number)
+
+    def _write(self, server: str, ledger: Ledger) -> None:
+        self.version += 1
+        self.ledgers[server] = (self.version, ledger)
+
+    # Operators
+
+    def look_at_ledger(self, number: int, server: str) -> None:
+        self.operators[number].ledgers[server] = self.ledgers[server]
+
+    def look_at_pod(self, number: int, pod: Pod) -> None:
+        life = pod.verdict
+        if self.mutant is Mutant.OBJGONE and not pod.exists:
+            life = Life.DEAD_REPORTED
+        over = {s: pod.ghosts[s] == 0 or self.mutant is Mutant.NOGHOST for s in SERVERS}
+        self.operators[number].pods[pod.uid] = Sight(
+            pod.uid,
+            pod.assigned,
+            pod.exists,
+            pod.version,
+            pod.annotation if pod.exists else None,
+            life,
+            over,
+        )
+
+    def hear(self, number: int, pod: Pod) -> None:
+        if pod.running and not pod.silent:
+            reports = {server: pod.report(server) for server in SERVERS}
+            self.operators[number].reports[pod.uid] = reports
+
+    def look_at_everything(self, number: int) -> None:
+        for server in SERVERS:
+            self.look_at_ledger(number, server)
+        for pod in self.pods.values():
+            self.look_at_pod(number, pod)
+            self.operators[number].reports.pop(pod.uid, None)
+            self.hear(number, pod)
+
+    def restart(self, number: int) -> None:
+        self.operators[number] = Operator(dict(self.ledgers))
+        self.look_at_everything(number)
+
+    def decide(self, number: int, server: str) -> None:
+        """Plan, commit by compare-and-swap, and get the grants ready."""
+        operator = self.operators[number]
+        version, ledger = operator.ledgers[server]
+        if version != self.ledgers[server][0] and self.mutant is not Mutant.NOCAS:
+            return
+        views = [self._view(operator, sight, server) for sight in operator.pods.values()]
+        known = [view for view in views if operator.pods[view.uid].exists or view.uid in ledger.reservations]
+        decided = self.planner(ledger, self._size(server), known)
+        if decided.ledger != ledger:
+            self._commit(server, ledger, decided.ledger)
+        self.look_at_ledger(number, server)
+        for uid, order in (*decided.orders.items(), *decided.leaving.items()):
+            sight = operator.pods[uid]
+            if sight.annotation is None or sight.annotation.generation < order.generation:
+                grant = Grant(order.generation, server, order.cap, self.content)
+                operator.unsent[uid] = (sight.version, grant)
+
+    def _commit(self, server: str, before: Ledger, after: Ledger) -> None:
+        if not before.recovering and not after.recovering:
+            allowed = max(before.connections, self.budget[server])
+            if after.connections > allowed:
+                raise ViolationError(f"{server}: committed {after.connections}, above {allowed}")
+        if not after.recovering:
+            self.limit[server] = min(after.connections, max(self.limit[server], self.budget[server]))
+        self._write(server, after)
+        self.past[server] = [*self.past[server][-7:], after]
+
+    def send(self, number: int, pod: Pod) -> None:
+        """The API server takes it only for the version of the pod that it was made for."""
+        version, grant = self.operators[number].unsent.pop(pod.uid, (0, None))
+        if grant is not None and pod.exists and version == pod.version:
+            pod.annotation = grant
+            pod.version += 1
+            pod.written.append(grant)
+            self.look_at_pod(number, pod)
+
+    def _size(self, server: str) -> Size:
+        budget = self.budget[server]
+        return Size(budget, Fraction(budget), "Spec", 1, "shop/app", 0, 100, provisional=False)
+
+    def _view(self, operator: Operator, sight: Sight, server: str) -> PodView:
+        noted = sight.annotation
+        entry = operator.ledgers[server][1].reservations.get(sight.uid)
+        elsewhere = (
+            ledger.reservations[sight.uid].generation
+            for name, (_, ledger) in operator.ledgers.items()
+            if name != server and sight.uid in ledger.reservations
+        )
+        report = operator.reports.get(sight.uid, {}).get(server)
+        return PodView(
+            uid=sight.uid,
+            pod=sight.uid,
+            pool="shop/app",
+            endpoint=Endpoint.WRITE,
+            node="w1",
+            life=sight.life,
+            assigned=sight.assigned == server and sight.exists,
+            floor=1,
+            annotated=(noted.generation, noted.cap) if noted and noted.server == server else None,
+            known_generation=max([noted.generation if noted else 0, *elsewhere]),
+            written_generation=noted.generation if noted else 0,
+            report=report,
+            stale=bool(
+                noted
+                and entry
+                and noted != replace(noted, server=server, cap=entry.cap, content=self.content)
+            ),
+            detects_dead_clients=True,
+            dead_for=LONG if sight.holds_over[server] else 0.0,
+        )
+
+    # When the faults stop
+
+    def calm_down(self, rounds: int = 40) -> int:
+        """The fair loop; returns after how many rounds nothing changed any more."""
+        for pod in self.pods.values():
+            pod.silent = False
+        for number in range(rounds):
+            before = self.version, [(pod.version, pod.acknowledged) for pod in self.pods.values()]
+            for pod in self.pods.values():
+                self._live(pod)
+            for server in SERVERS:
+                self.look_at_everything(0)
+                self.decide(0, server)
+                for pod in self.pods.values():
+                    self.send(0, pod)
+            self.check()
+            if before == (self.version, [(pod.version, pod.acknowledged) for pod in self.pods.values()]):
+                return number
+        raise ViolationError(f"after {rounds} rounds there is still no rest")
+
+    def _live(self, pod: Pod) -> None:
+        self.end(pod)
+        for server in SERVERS:
+            pod.ghosts[server] = 0
+        self.prove(pod)
+        self.remove(pod)
+        if not pod.exists:
+            return
+        self.deliver(pod, len(pod.written) - 1)
+        self.apply(pod)
+        for server in SERVERS:
+            granted = pod.in_force.at(server) if pod.in_force else 0
+            pod.conns[server] = min(pod.conns[server], granted)
+        self.acknowledge(pod)

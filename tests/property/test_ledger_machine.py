@@ -1,0 +1,270 @@
+"""The promise of the ledger: PostgreSQL never counts more than B, whatever fails; calm, all of B is used.
+
+Two ways through the same world: hypothesis looks for a shortest way to break the promise, the seeded walks go deep
+and must find every seeded mutant.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from pgpool_operator.budget import Ledger, Life, Plan, PodView, Report, Size
+from pgpool_operator.budget import book as rules
+from pgpool_operator.budget.book import Book
+from pgpool_operator.budget.model import Reservation
+
+from .ledger_walk import violations, walk
+from .ledger_world import OPERATORS, SERVERS, Mutant, Planner, Pod, World, real_plan
+
+LENGTH = 400
+WALKS = range(700)
+"""Every mutant is caught by fewer."""
+SAMPLE = range(0, 700, 4)
+
+
+# The promise
+
+
+@pytest.fixture(scope="module")
+def worlds() -> list[World]:
+    """Where the walks end; none of them broke the promise on its way."""
+    return [walk(seed, LENGTH) for seed in SAMPLE]
+
+
+def test_the_budget_holds_at_every_step_of_every_walk(worlds: list[World]) -> None:
+    assert len(worlds) == len(SAMPLE)
+    assert any(used(world, server) == world.limit[server] > 2 for world in worlds for server in SERVERS)
+
+
+def test_when_faults_stop_everybody_who_belongs_to_a_server_shares_all_of_it(worlds: list[World]) -> None:
+    for world in worlds:
+        world.calm_down()
+        world.check_shared()
+
+
+def used(world: World, server: str) -> int:
+    return sum(pod.conns[server] + pod.ghosts[server] for pod in world.pods.values())
+
+
+PODS = st.integers(0, 9)
+OPS = st.sampled_from(OPERATORS)
+SERVER = st.sampled_from(SERVERS)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The same world, driven by hypothesis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(budget=3)
+
+    def pod(self, number: int) -> Pod:
+        pods = list(self.world.pods.values())
+        return pods[number % len(pods)]
+
+    @rule(number=OPS, server=SERVER)
+    def look_and_decide(self, number: int, server: str) -> None:
+        self.world.look_at_ledger(number, server)
+        for pod in self.world.pods.values():
+            self.world.hear(number, pod)
+        self.world.decide(number, server)
+
+    @rule(number=OPS, server=SERVER)
+    def decide_on_old_copies(self, number: int, server: str) -> None:
+        self.world.decide(number, server)
+
+    @rule(number=OPS)
+    def look_at_everything(self, number: int) -> None:
+        self.world.look_at_everything(number)
+
+    @rule(number=OPS)
+    def restart_operator(self, number: int) -> None:
+        self.world.restart(number)
+
+    @rule(number=OPS, pod=PODS)
+    def look_at_pod(self, number: int, pod: int) -> None:
+        self.world.look_at_pod(number, self.pod(pod))
+
+    @rule(number=OPS)
+    def send_all(self, number: int) -> None:
+        for pod in self.world.pods.values():
+            self.world.send(number, pod)
+
+    @rule(number=OPS, pod=PODS)
+    def send(self, number: int, pod: int) -> None:
+        self.world.send(number, self.pod(pod))
+
+    @rule(pod=PODS, which=st.integers(0, 7))
+    def deliver(self, pod: int, which: int) -> None:
+        self.world.deliver(self.pod(pod), which)
+        self.world.apply(self.pod(pod))
+
+    @rule(pod=PODS)
+    def follow_the_newest_and_use_it(self, pod: int) -> None:
+        found = self.pod(pod)
+        self.world.deliver(found, len(found.written) - 1)
+        self.world.apply(found)
+        for _ in range(5):
+            self.world.open(found)
+
+    @rule(pod=PODS)
+    def acknowledge(self, pod: int) -> None:
+        self.world.acknowledge(self.pod(pod))
+
+    @rule(pod=PODS, server=SERVER, count=st.integers(1, 4))
+    def close(self, pod: int, server: str, count: int) -> None:
+        for _ in range(count):
+            self.world.close(self.pod(pod), server)
+
+    @rule(pod=PODS, server=SERVER)
+    def end_ghost(self, pod: int, server: str) -> None:
+        self.world.end_ghost(self.pod(pod), server)
+
+    @rule(pod=PODS)
+    def crash(self, pod: int) -> None:
+        self.world.crash(self.pod(pod))
+
+    @rule(pod=PODS)
+    def delete(self, pod: int) -> None:
+        self.world.delete(self.pod(pod))
+
+    @rule(pod=PODS)
+    def end(self, pod: int) -> None:
+        self.world.end(self.pod(pod))
+
+    @rule(pod=PODS)
+    def remove(self, pod: int) -> None:
+        self.world.remove(self.pod(pod))
+
+    @rule(pod=PODS)
+    def prove(self, pod: int) -> None:
+        self.world.prove(self.pod(pod))
+
+    @rule(pod=PODS)
+    def silence(self, pod: int) -> None:
+        self.world.silence(self.pod(pod))
+
+    @rule(pod=PODS, server=SERVER)
+    def move(self, pod: int, server: str) -> None:
+        self.world.move(self.pod(pod), server)
+
+    @precondition(lambda self: len(self.world.pods) < 5)
+    @rule(server=SERVER)
+    def create(self, server: str) -> None:
+        self.world.create(server)
+
+    @rule(server=SERVER, budget=st.integers(0, 5))
+    def resize(self, server: str, budget: int) -> None:
+        self.world.resize(server, budget)
+
+    @rule()
+    def reword(self) -> None:
+        self.world.reword()
+
+    @rule(server=SERVER)
+    def lose(self, server: str) -> None:
+        self.world.lose(server)
+
+    @rule(server=SERVER, which=st.integers(0, 7))
+    def roll_back(self, server: str, which: int) -> None:
+        self.world.roll_back(server, which)
+
+    @invariant()
+    def the_budget_holds(self) -> None:
+        self.world.check()
+
+    def teardown(self) -> None:
+        self.world.calm_down()
+        self.world.check_shared()
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(
+    max_examples=80,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+# Without one of its rules, the promise does not hold
+
+
+def caught(mutant: Mutant | None, planner: Planner = real_plan) -> str | None:
+    return next(violations(WALKS, LENGTH, mutant, planner), None)
+
+
+@pytest.mark.parametrize("mutant", Mutant, ids=lambda mutant: f"M_{mutant.name}")
+def test_the_machine_catches(mutant: Mutant) -> None:
+    assert caught(mutant)
+
+
+def released_early(ledger: Ledger, size: Size, pods: Sequence[PodView]) -> Plan:
+    """M_RELEASE_EARLY: what is not granted any more is free at once."""
+    decided = real_plan(ledger, size, pods)
+    entries = {uid: replace(e, reserved=e.cap) for uid, e in decided.ledger.reservations.items()}
+    return replace(decided, ledger=replace(decided.ledger, reservations=entries))
+
+
+def test_the_machine_catches_an_early_release() -> None:
+    assert caught(None, released_early)
+
+
+def settles_on_any_acknowledgement(book: Book) -> None:
+    for uid, entry in book.entries.items():
+        if uid in book.views and book.views[uid].report is not None:
+            book.entries[uid] = replace(entry, reserved=entry.cap)
+
+
+def grows_without_room(book: Book, targets: dict[str, int], size: Size) -> None:
+    GROW(book, targets, replace(size, connections=10**6))
+
+
+def leaves_at_once(report: Report, entry: Reservation) -> bool:
+    return report.generation > entry.generation
+
+
+def knows_no_other_ledger(_: PodView, entry: Reservation) -> int:
+    return entry.generation + 1
+
+
+def is_sound_at_the_first_word(_: Book, pod: PodView) -> bool:
+    return pod.report is not None or pod.life.dead
+
+
+def takes_nothing_in(book: Book) -> None:
+    book.recovering = False
+
+
+def drained_when_dead(_: Book, pod: PodView) -> bool:
+    return pod.life.dead
+
+
+def writes_off_the_unknown(_: Book, pod: PodView) -> bool:
+    return pod.life is Life.UNKNOWN
+
+
+GROW = Book.grow
+
+PLAN_MUTANTS: dict[str, tuple[object, str, Callable[..., object]]] = {
+    "an old acknowledgement releases": (Book, "settle", settles_on_any_acknowledgement),
+    "growth needs no room": (Book, "grow", grows_without_room),
+    "who is to leave has left": (rules, "_has_left", leaves_at_once),
+    "generations are counted per ledger": (rules, "_next", knows_no_other_ledger),
+    "a recovering ledger is sound when all were heard": (Book, "_accounted_for", is_sound_at_the_first_word),
+    "a lost ledger starts anew": (Book, "adopt", takes_nothing_in),
+    "the dead hold nothing": (Book, "_drained", drained_when_dead),
+    "the unknown are written off": (Book, "_written_off", writes_off_the_unknown),
+}
+
+
+@pytest.mark.parametrize("mutant", PLAN_MUTANTS)
+def test_the_machine_catches_a_plan_in_which(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, name, broken = PLAN_MUTANTS[mutant]
+    monkeypatch.setattr(where, name, broken)
+    assert caught(None)
