@@ -63,7 +63,7 @@ def wheelhouse_name(lock: str, architecture: str) -> str:
 
 
 def images_in(crictl_json: str) -> dict[str, str]:
-    """The images that `crictl images -o json` lists: id by name, without the registry that a node puts before it."""
+    """The images that `crictl images -o json` lists: id by name, less the registry put before it."""
     listed = json.loads(crictl_json)["images"]
     return {tag.rsplit("/", 1)[-1]: image["id"] for image in listed for tag in image["repoTags"]}
 
