@@ -12,6 +12,7 @@ from pgpool_pooler.contract import Problem, ServerIdentity
 from pgpool_pooler.engines.base import Setup, User
 
 from . import sql
+from .reach import Answer
 
 IDENTITY_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 5.0
@@ -66,7 +67,7 @@ class Enquiries:
         if self._begin("identity", self._identify(access, setup)):
             self._next_identity = now + (IDENTITY_SECONDS if self.identity is not None else RETRY_SECONDS)
 
-    def probe(self, setup: Setup, answered: Callable[[bool], None], now: float) -> None:
+    def probe(self, setup: Setup, answered: Callable[[Answer], None], now: float) -> None:
         """Look whether the server takes connections, at most once a second."""
         if now >= self._next_probe and self._begin("probe", self._probe(setup, answered)):
             self._next_probe = now + PROBE_SECONDS
@@ -92,8 +93,8 @@ class Enquiries:
         except (psycopg.Error, TimeoutError) as error:
             log.warning("the server did not say who it is", error=str(error).strip() or "no answer")
 
-    async def _probe(self, setup: Setup, answered: Callable[[bool], None]) -> None:
-        answered(await sql.accepts_connections(setup.host, setup.port))
+    async def _probe(self, setup: Setup, answered: Callable[[Answer], None]) -> None:
+        answered(await sql.ping(setup.host, setup.port))
 
     def _access(self, setup: Setup) -> sql.Access | None:
         user = next((user for user in self._users(setup) if user.password), None)

@@ -119,6 +119,8 @@ def decide(view: View) -> Step:
 
 
 def _start(view: View) -> Step:
+    if view.grant.mode is Mode.DRAIN:
+        return Idle("drained")
     if view.server.cap == 0 or not shares(view):
         return Idle("no connections granted")
     if view.holding:

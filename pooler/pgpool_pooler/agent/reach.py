@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from pgpool_pooler.contract import Problem
@@ -13,6 +14,15 @@ STARVED_SECONDS: Final = 1.0
 _NO_DATABASE = re.compile(r'^database ".*" does not exist$')
 
 
+class Answer(StrEnum):
+    """What a server says to a new connection."""
+
+    ACCEPTS = "accepts"
+    REJECTS = "rejects"
+    """It is there, and starting or shutting down: what runs may still end."""
+    SILENT = "silent"
+
+
 @dataclass
 class Reachability:
     """One server as this pod sees it. `outage` makes the agent issue PAUSE: without it, PgBouncer rejects
@@ -21,6 +31,8 @@ class Reachability:
     outage: bool = False
     reachable: bool | None = None
     error: str = ""
+    silent: bool = False
+    """The last probe had no answer at all: what still runs there cannot come to an end."""
     failures: dict[tuple[str, str], ServerFailure] = field(default_factory=dict)
     _suspected: bool = False
     _had_connections: bool = False
@@ -58,8 +70,10 @@ class Reachability:
         starved = self._starved_since is not None and now - self._starved_since >= STARVED_SECONDS
         return self.outage or self._lost_all or starved
 
-    def probed(self, answers: bool) -> None:
+    def probed(self, answer: Answer) -> None:
         """The result of a probe."""
+        answers = answer is Answer.ACCEPTS
+        self.silent = answer is Answer.SILENT
         self.reachable = answers
         self.outage = not answers
         self._suspected, self._starved_since, self._lost_all = False, None, False

@@ -14,6 +14,8 @@ from psycopg.rows import dict_row
 from pgpool_pooler.contract import PoolMode, ServerIdentity
 from pgpool_pooler.engines.base import User
 
+from .reach import Answer
+
 QUERY_SECONDS: Final = 10.0
 WARM_SECONDS: Final = 3.0
 _WARM_AT_MOST: Final = 32
@@ -109,8 +111,8 @@ async def warm(access: Access, count: int) -> None:
             await asyncio.gather(*(hold_one() for _ in range(waiting)), return_exceptions=True)
 
 
-async def accepts_connections(host: str, port: int) -> bool:
-    """Whether a PostgreSQL at this address would take a login (libpq's PQping, no authentication)."""
+async def ping(host: str, port: int) -> Answer:
+    """What a PostgreSQL at this address says to a connection (libpq's PQping; nobody logs in)."""
     conninfo = psycopg.conninfo.make_conninfo(
         host=host,
         port=port,
@@ -122,4 +124,4 @@ async def accepts_connections(host: str, port: int) -> bool:
         dbname=_PING_NAME,
     )
     answer = await asyncio.to_thread(pq.PGconn.ping, conninfo.encode())
-    return answer == pq.Ping.OK
+    return {pq.Ping.OK: Answer.ACCEPTS, pq.Ping.REJECT: Answer.REJECTS}.get(pq.Ping(answer), Answer.SILENT)

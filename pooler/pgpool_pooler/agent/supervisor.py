@@ -29,7 +29,7 @@ from .enquiries import Enquiries
 from .hold import Lives
 from .inputs import Inputs, Reading
 from .materials import Materials
-from .reach import Reachability
+from .reach import Answer, Reachability
 from .report import Facts
 from .settings import Settings
 from .store import Store
@@ -198,7 +198,7 @@ class Supervisor:
         if self._move_since is None:
             self._move_since = now
         patience = material.config.timeouts.switchover_seconds
-        overdue = self._reach.reachable is False or now - self._move_since > patience
+        overdue = self._reach.silent or now - self._move_since > patience
         return replace(view, move_overdue=overdue)
 
     def _restart_needed(self, view: plan.View) -> bool:
@@ -314,10 +314,10 @@ class Supervisor:
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
 
-    def _probed(self, answers: bool) -> None:
-        if answers is self._reach.outage:
-            log.info("server probed", answers=answers)
-        self._reach.probed(answers)
+    def _probed(self, answer: Answer) -> None:
+        if (answer is Answer.ACCEPTS) is self._reach.outage:
+            log.info("server probed", answer=answer)
+        self._reach.probed(answer)
         self.wake()
 
     def _should_drain(self) -> bool:

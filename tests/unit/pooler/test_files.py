@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from pgpool_pooler.agent import mounts
 from pgpool_pooler.agent.mounts import EMPTY, Mount
 from pgpool_pooler.agent.store import AcceptedConfig, Store
@@ -28,7 +29,8 @@ def test_a_swap_in_the_middle_of_reading_does_not_mix_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_volume(tmp_path, {"a": "old", "b": "old"}, "1")
-    read_file, swapped = mounts._read_file, []
+    read_file = mounts._read_file
+    swapped: list[bool] = []
 
     def read_and_swap(name: str, directory: int) -> bytes:
         content = read_file(name, directory)

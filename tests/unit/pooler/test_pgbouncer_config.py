@@ -1,9 +1,11 @@
 """The files that PgBouncer reads, whole. Regenerate with `GOLDEN=write pytest tests/unit/pooler`."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from pgpool_pooler.contract import (
     ClientTls,
     Endpoint,
@@ -82,9 +84,10 @@ def everything() -> Setup:
     )
 
 
-@pytest.mark.parametrize("case", [minimal, two_users_and_a_crowd, everything], ids=lambda case: case.__name__)
-def test_the_ini_is_as_checked_in(case: object) -> None:
-    assert callable(case)
+@pytest.mark.parametrize(
+    "case", [minimal, two_users_and_a_crowd, everything], ids=lambda case: str(case.__name__)
+)
+def test_the_ini_is_as_checked_in(case: Callable[[], Setup]) -> None:
     text = ini(case(), FILES)
     path = GOLDEN / f"{case.__name__}.ini"
     if os.environ.get("GOLDEN") == "write":

@@ -1,6 +1,7 @@
 """Lines as PgBouncer 1.25 and 1.26 write them."""
 
 import pytest
+
 from pgpool_pooler.engines.base import FailureKind, ServerFailure
 from pgpool_pooler.engines.pgbouncer.log import LogReader, parse
 

@@ -51,6 +51,10 @@ def test_no_engine_starts_without_connections_because_0_means_unlimited_to_it() 
     assert isinstance(decide(view(grant({"unknown": 3}), None)), Idle)
 
 
+def test_a_drained_pod_does_not_start_again() -> None:
+    assert decide(view(grant({"a": 1}, mode=Mode.DRAIN), None)) == Idle("drained")
+
+
 def test_a_running_engine_that_does_what_it_should_is_left_alone() -> None:
     assert decide(view(grant({"a": 2, "b": 2}), RUNNING)) == Idle()
 

@@ -1,4 +1,5 @@
 import pytest
+
 from pgpool_pooler.agent.secrets import (
     SecretInvalid,
     parse_user_secret,

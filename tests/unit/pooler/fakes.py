@@ -1,0 +1,178 @@
+"""A PgBouncer console, an engine and a clock that tests can see through."""
+
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from pgpool_pooler.agent.drain import Clock
+from pgpool_pooler.engines.base import (
+    CapChange,
+    DatabaseLoad,
+    EngineError,
+    EngineRejected,
+    EngineStatus,
+    Setup,
+    Traits,
+)
+from pgpool_pooler.engines.pgbouncer.console import CommandRefused, Row
+
+
+class FakeProcess:
+    """A process that lives until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None
+        self.signals: list[signal.Signals] = []
+        self.dies_at_start = False
+
+    async def start(self, argv: list[str]) -> None:
+        self.argv = argv
+        self.pid = None if self.dies_at_start else 42
+
+    def send(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        if number is signal.SIGKILL:
+            self.pid = None
+
+    async def wait(self) -> None:
+        return
+
+
+class FakeConsole:
+    """Answers as PgBouncer does: RELOAD reads the file that is there, and forgets what was SET."""
+
+    def __init__(self, ini: Callable[[], str]) -> None:
+        self._ini = ini
+        self.commands: list[str] = []
+        self.config: dict[str, str] = {}
+        self.paused = False
+        self.refuses: dict[str, str] = {}
+        self.keeps: dict[str, str] = {}
+        self.clients: list[Row] = []
+        self.closed = False
+
+    async def rows(self, command: str) -> list[Row]:
+        self.commands.append(command)
+        if command == "SHOW VERSION":
+            self.config = self._file()
+        answers: Mapping[str, list[Row]] = {
+            "SHOW CONFIG": [{"key": key, "value": value} for key, value in self.config.items()],
+            "SHOW CLIENTS": self.clients,
+        }
+        return answers.get(command, [])
+
+    async def run(self, command: str) -> None:
+        self._command(command)
+        if command == "RELOAD":
+            self.config = self._file()
+        elif command.startswith("SET "):
+            key, _, value = command.removeprefix("SET ").partition("=")
+            self.config[key] = value.strip("'")
+
+    async def begin(self, command: str) -> None:
+        self._command(command)
+        if command in ("PAUSE", "RESUME"):
+            self.paused = command == "PAUSE"
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _command(self, command: str) -> None:
+        self.commands.append(command)
+        if command in self.refuses:
+            raise CommandRefused(self.refuses[command])
+
+    def _file(self) -> dict[str, str]:
+        section = self._ini().split("[databases]")[0]
+        pairs = dict(line.split(" = ", 1) for line in section.splitlines() if " = " in line)
+        return pairs | self.keeps
+
+
+class FakeClock(Clock):
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class FakeEngine:
+    """An engine that does at once what it is told, and records it."""
+
+    traits: ClassVar[Traits] = Traits(CapChange.RELOAD, reload_doubles=False)
+
+    def __init__(self) -> None:
+        self.running = False
+        self.pid = None
+        self.last_words = ""
+        self.told: list[Any] = []
+        self.setup: Setup | None = None
+        self.open: dict[str, int] = {}
+        self.clients = 0
+        self.paused = False
+        self.retired: set[str] = set()
+        self.refuses: Callable[[Setup], str] = lambda _: ""
+        self.mute = False
+
+    def needs_restart(self, old: Setup, new: Setup) -> bool:
+        return old.material.config.parameters.get("pkt_buf") != new.material.config.parameters.get("pkt_buf")
+
+    async def start(self, setup: Setup) -> None:
+        self._take(setup, "start")
+        self.running, self.paused, self.retired = True, False, set()
+
+    async def apply(self, setup: Setup) -> None:
+        self._take(setup, "apply")
+
+    async def observe(self) -> EngineStatus:
+        if self.mute:
+            raise EngineError("no answer")
+        loads = {name: DatabaseLoad(open=count, usable=count) for name, count in self.open.items()}
+        if self.clients:
+            loads["app"] = DatabaseLoad(open=self.open.get("app", 0), clients=self.clients)
+        return EngineStatus(databases=loads, paused=self.paused, retired=frozenset(self.retired))
+
+    async def pause(self) -> None:
+        self.told.append("pause")
+        self.paused = True
+
+    async def resume(self) -> None:
+        self.told.append("resume")
+        self.paused = False
+
+    async def retire(self, database: str) -> None:
+        self.told.append(("retire", database))
+        self.retired.add(database)
+
+    async def revive(self, database: str) -> None:
+        self.told.append(("revive", database))
+        self.retired.discard(database)
+
+    async def shed(self, on: bool) -> None:
+        self.told.append(("shed", on))
+
+    async def abort_busy(self) -> None:
+        self.told.append("abort busy")
+        self.open = dict.fromkeys(self.open, 0)
+
+    async def stop_accepting(self) -> None:
+        self.told.append("stop accepting")
+
+    async def finish(self) -> None:
+        self.told.append("finish")
+        self.running = False
+
+    async def kill(self) -> None:
+        self.told.append("kill")
+        self.running = False
+
+    def _take(self, setup: Setup, how: str) -> None:
+        self.told.append((how, dict(setup.limits)))
+        if words := self.refuses(setup):
+            raise EngineRejected(words)
+        self.setup = setup

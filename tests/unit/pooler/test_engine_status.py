@@ -1,0 +1,74 @@
+"""Rows as PgBouncer's SHOW commands give them."""
+
+from typing import Any
+
+from pgpool_pooler.engines.pgbouncer.status import engine_status
+
+ZERO = dict.fromkeys(
+    (
+        "cl_active",
+        "cl_waiting",
+        "sv_active",
+        "sv_active_cancel",
+        "sv_being_canceled",
+        "sv_idle",
+        "sv_used",
+        "sv_tested",
+        "sv_login",
+        "maxwait",
+        "maxwait_us",
+    ),
+    0,
+)
+
+
+def pool(name: str, user: str, **counts: int) -> dict[str, Any]:
+    return {"database": name, "user": user, **ZERO, **counts}
+
+
+def db(name: str, current: int, *, paused: int = 0, disabled: int = 0) -> dict[str, Any]:
+    return {"name": name, "current_connections": current, "paused": paused, "disabled": disabled}
+
+
+STATUS = engine_status(
+    [db("app", 6), db("old", 1, paused=1, disabled=1), db("off", 0, disabled=1), db("pgbouncer", 0)],
+    [
+        pool("app", "app", cl_active=3, cl_waiting=2, sv_active=3, sv_idle=1, maxwait=1, maxwait_us=500_000),
+        pool("app", "report", cl_active=1, sv_login=2),
+        pool("old", "app", sv_used=1),
+        pool("pgbouncer", "pgbouncer", cl_active=1),
+    ],
+    [
+        {"database": "app", "total_xact_time": 2_500_000, "total_xact_count": 9, "avg_wait_time": 1},
+        {"database": "pgbouncer", "total_xact_time": 7_000_000},
+    ],
+    [{"key": "active", "value": "no"}, {"key": "paused", "value": "yes"}],
+)
+
+
+def test_connections_being_opened_count_as_open_but_not_as_usable() -> None:
+    assert (STATUS.open, STATUS.usable) == (7, 5)
+    assert STATUS.databases["app"].open == 6
+
+
+def test_users_share_a_database_and_the_longest_wait_counts() -> None:
+    app = STATUS.databases["app"]
+    assert (app.active, app.clients, app.waiting, app.max_wait_seconds) == (3, 6, 2, 1.5)
+
+
+def test_only_users_with_clients_are_a_crowd() -> None:
+    assert STATUS.crowd == {"app": 2}
+
+
+def test_a_database_is_retired_when_it_is_both_paused_and_disabled() -> None:
+    assert STATUS.retired == {"old"}
+
+
+def test_a_login_is_proven_by_a_usable_connection() -> None:
+    assert STATUS.logged_in == {("app", "app"), ("old", "app")}
+
+
+def test_the_console_itself_is_not_counted() -> None:
+    assert STATUS.busy_seconds == 2.5
+    assert STATUS.totals == {"app": {"total_xact_time": 2_500_000.0, "total_xact_count": 9.0}}
+    assert STATUS.paused

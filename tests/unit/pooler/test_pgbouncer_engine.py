@@ -1,0 +1,174 @@
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgpool_pooler.contract import Timeouts
+from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
+from pgpool_pooler.engines.pgbouncer.config import INI, Files
+from pgpool_pooler.engines.pgbouncer.console import CommandRefused
+from pgpool_pooler.engines.pgbouncer.engine import PgBouncer
+from pgpool_pooler.engines.pgbouncer.log import LogReader, parse
+
+from .builders import config, material, setup
+from .fakes import FakeConsole, FakeProcess
+
+RUN = Path("/run/pgpool")
+
+
+class World:
+    """An engine with everything around it faked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self.console = FakeConsole(lambda: self.files[INI])
+        self.process = FakeProcess()
+        self.log = LogReader()
+        files = Files(RUN, 5432)
+        self.engine = PgBouncer(files, Path("pgbouncer"), self.console, self.process, self.log, self._write)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.files[path.name] = content.decode()
+
+    def commands(self) -> list[str]:
+        """What was commanded since the last time, without looking."""
+        said = [command for command in self.console.commands if not command.startswith("SHOW")]
+        self.console.commands.clear()
+        return said
+
+
+def tuned(limit: int = 8, **parameters: Any) -> Setup:
+    return setup({"app": limit}, material=material(config=config(parameters=parameters)))
+
+
+async def started(**parameters: Any) -> World:
+    world = World()
+    await world.engine.start(tuned(**parameters))
+    world.commands()
+    return world
+
+
+async def test_a_start_writes_the_files_and_reads_back_what_pgbouncer_took() -> None:
+    world = World()
+    await world.engine.start(tuned())
+    assert world.process.argv == ["pgbouncer", "/run/pgpool/pgbouncer.ini"]
+    assert set(world.files) == {INI, "userlist.txt"}
+    assert "SHOW CONFIG" in world.console.commands
+
+
+async def test_a_pgbouncer_that_ends_at_its_start_is_told_in_its_own_words() -> None:
+    world = World()
+    world.process.dies_at_start = True
+    world.log.read(parse("2026-11-24 20:50:24.894 UTC [1] FATAL cannot listen"))
+    start = world.engine.start
+    world.log.forget_errors = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(EngineRejected, match="cannot listen"):
+        await start(tuned())
+
+
+async def test_new_limits_are_written_before_the_reload() -> None:
+    world = await started()
+    await world.engine.apply(tuned(2))
+    assert "max_db_connections=2" in world.files[INI]
+    assert world.commands() == ["RELOAD"]
+
+
+async def test_a_refused_reload_brings_the_old_file_back_and_says_pgbouncers_words() -> None:
+    world = await started()
+    before = world.files[INI]
+    world.console.refuses["RELOAD"] = "RELOAD failed, see logs"
+
+    async def reload_and_say(command: str) -> None:
+        line = 'ERROR invalid value "-1" for parameter stats_period in configuration (/run/pgpool/pgbouncer.ini:9)'
+        world.log.read(parse(f"2026-11-24 20:50:24.894 UTC [1] {line}"))
+        refusal = world.console.refuses.pop("RELOAD", "")
+        world.console.commands.append(command)
+        if refusal:
+            raise CommandRefused(refusal)
+
+    world.console.run = reload_and_say  # type: ignore[method-assign]
+    with pytest.raises(EngineRejected, match='invalid value "-1" for parameter stats_period'):
+        await world.engine.apply(tuned(2))
+    assert world.files[INI] == before
+    assert world.commands() == ["RELOAD", "RELOAD"]
+
+
+async def test_a_setting_that_pgbouncer_did_not_take_over_is_a_refusal() -> None:
+    world = await started()
+    world.console.keeps["max_client_conn"] = "100"
+    with pytest.raises(EngineRejected, match="PgBouncer has max_client_conn = 100 instead of 700"):
+        await world.engine.apply(tuned(max_client_conn=700))
+
+
+async def test_a_parameter_out_of_range_is_refused_before_anything_is_written() -> None:
+    world = await started()
+    with pytest.raises(EngineRejected, match="max_packet_size: Input should be greater"):
+        await world.engine.apply(tuned(max_packet_size=5))
+    assert world.commands() == []
+
+
+async def test_shedding_is_a_server_lifetime_of_0_and_is_restored_to_the_files_value() -> None:
+    world = await started(server_lifetime=1200)
+    await world.engine.shed(True)
+    await world.engine.shed(False)
+    assert world.commands() == ["SET server_lifetime=0", "SET server_lifetime=1200"]
+
+
+async def test_clients_that_log_in_during_a_pause_wait_as_long_as_a_query_may() -> None:
+    world = World()
+    times = Timeouts(login_seconds=15, queue_seconds=120)
+    await world.engine.start(setup({"app": 1}, material=material(config=config(timeouts=times))))
+    world.commands()
+    await world.engine.pause()
+    assert world.console.config["client_login_timeout"] == "120"
+    await world.engine.resume()
+    assert world.console.config["client_login_timeout"] == "15"
+    assert not world.console.paused
+
+
+async def test_pausing_what_is_paused_is_no_error_but_other_refusals_are() -> None:
+    world = await started()
+    world.console.refuses["PAUSE"] = "already suspended/paused"
+    await world.engine.pause()
+    world.console.refuses["PAUSE"] = "admin access needed"
+    with pytest.raises(EngineError, match="admin access needed"):
+        await world.engine.pause()
+
+
+async def test_a_retired_database_takes_no_client_and_opens_nothing() -> None:
+    world = await started()
+    await world.engine.retire('my "db"')
+    assert world.commands() == ['DISABLE "my ""db"""', 'PAUSE "my ""db"""']
+
+
+async def test_only_clients_that_hold_a_connection_are_cut_off() -> None:
+    world = await started()
+    world.console.clients = [{"id": 1, "link": ""}, {"id": 2, "link": "0x1"}, {"id": 3, "link": "0x2"}]
+    await world.engine.abort_busy()
+    assert world.commands() == ["KILL_CLIENT 2", "KILL_CLIENT 3"]
+
+
+async def test_leaving_stops_listening_and_hangs_up_between_transactions_also_after_a_reload() -> None:
+    world = await started()
+    await world.engine.stop_accepting()
+    assert world.process.signals == [signal.SIGTERM]
+    assert world.console.config["client_idle_timeout"] == "0.01"
+    await world.engine.apply(tuned(2))
+    assert world.console.config["client_idle_timeout"] == "0.01"
+
+
+async def test_finishing_sends_no_second_signal_and_leaves_no_console_open() -> None:
+    world = await started()
+    await world.engine.stop_accepting()
+    await world.engine.finish()
+    assert world.process.signals == [signal.SIGTERM]
+    assert world.commands()[-1] == "SHUTDOWN WAIT_FOR_SERVERS"
+    assert world.console.closed
+
+
+async def test_only_what_pgbouncer_reads_at_its_start_needs_a_restart() -> None:
+    world = World()
+    assert world.engine.needs_restart(tuned(), tuned(pkt_buf=8192))
+    assert not world.engine.needs_restart(tuned(), tuned(max_client_conn=700))
+    assert not world.engine.needs_restart(tuned(), tuned(max_packet_size=-1))

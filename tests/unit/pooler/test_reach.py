@@ -1,0 +1,114 @@
+from pgpool_pooler.agent.reach import STARVED_SECONDS, Answer, Reachability, failure_problems
+from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, FailureKind, ServerFailure, User
+
+from .builders import material, status
+
+REFUSED = ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed")
+WAITING = EngineStatus(databases={"app": DatabaseLoad(clients=1, waiting=1)})
+NOTHING = EngineStatus()
+
+
+def test_a_failed_login_without_a_connection_left_is_an_outage() -> None:
+    reach = Reachability()
+    reach.failed(REFUSED)
+    reach.observed(NOTHING, 0)
+    assert reach.outage
+    assert reach.reachable is False
+    assert reach.error == "connect failed"
+
+
+def test_a_failed_login_beside_working_connections_is_no_outage() -> None:
+    reach = Reachability()
+    reach.failed(REFUSED)
+    reach.observed(status({"app": 1}), 0)
+    assert not reach.outage
+    assert reach.reachable
+
+
+def test_a_refused_password_never_pauses_the_others() -> None:
+    reach = Reachability()
+    reach.failed(ServerFailure(FailureKind.LOGIN, "app", "app", "password authentication failed"))
+    reach.observed(NOTHING, 0)
+    assert not reach.outage
+
+
+def test_losing_the_last_connection_is_a_reason_to_look_before_a_client_finds_out() -> None:
+    reach = Reachability()
+    reach.observed(status({"app": 2}), 0)
+    assert not reach.needs_probe(0)
+    reach.observed(NOTHING, 1)
+    assert reach.needs_probe(1)
+    reach.probed(Answer.REJECTS)
+    assert reach.outage
+
+
+def test_a_pause_that_closes_the_connections_is_no_loss() -> None:
+    reach = Reachability()
+    reach.observed(status({"app": 2}), 0)
+    reach.observed(EngineStatus(paused=True), 1)
+    assert not reach.needs_probe(1)
+
+
+def test_clients_that_starve_without_a_word_in_the_log_are_a_reason_to_look() -> None:
+    reach = Reachability()
+    reach.observed(WAITING, 0)
+    assert not reach.needs_probe(0)
+    assert reach.needs_probe(STARVED_SECONDS)
+
+
+def test_a_server_that_shuts_down_takes_no_client_but_may_still_finish_what_runs() -> None:
+    reach = Reachability()
+    reach.probed(Answer.REJECTS)
+    assert (reach.outage, reach.silent) == (True, False)
+    reach.probed(Answer.SILENT)
+    assert (reach.outage, reach.silent) == (True, True)
+
+
+def test_connections_that_hang_do_not_hide_a_silent_server() -> None:
+    reach = Reachability()
+    reach.probed(Answer.SILENT)
+    reach.observed(status({"app": 1}), 0)
+    assert reach.silent
+
+
+def test_an_outage_is_over_when_the_server_answers() -> None:
+    reach = Reachability()
+    reach.failed(REFUSED)
+    reach.observed(NOTHING, 0)
+    assert reach.needs_probe(0)
+    reach.probed(Answer.ACCEPTS)
+    assert (reach.outage, reach.reachable, reach.error, reach.failures) == (False, True, "", {})
+
+
+def test_a_failure_is_forgotten_when_that_login_works_or_the_secrets_change() -> None:
+    failure = ServerFailure(FailureKind.LOGIN, "app", "app", "no")
+    reach = Reachability()
+    reach.failed(failure)
+    reach.observed(EngineStatus(logged_in=frozenset({("app", "other")})), 0)
+    assert reach.failures
+    reach.observed(EngineStatus(logged_in=frozenset({("app", "app")})), 0)
+    assert not reach.failures
+    reach.failed(failure)
+    reach.retry_logins()
+    assert not reach.failures
+
+
+def test_failures_are_told_in_terms_of_the_users_fields() -> None:
+    given = material("app", "reports", users=(User("app", "x"), User("report", "x", secret=2)))
+    failures = [
+        REFUSED,
+        ServerFailure(FailureKind.LOGIN, "app", "report", "password authentication failed"),
+        ServerFailure(FailureKind.LOGIN, "reports", "app", 'database "nosuch" does not exist'),
+        ServerFailure(FailureKind.TLS, "app", "app", "certificate verify failed"),
+    ]
+    assert [(p.field, p.reason) for p in failure_problems(failures, given)] == [
+        ("database", "Unreachable"),
+        ("auth.userSecrets[2]", "LoginFailed"),
+        ("databases[1].dbname", "LoginFailed"),
+        ("tls.server", "TLSFailed"),
+    ]
+
+
+def test_many_pools_of_one_user_are_one_problem() -> None:
+    failures = [ServerFailure(FailureKind.LOGIN, name, "app", "no") for name in ("app", "reports")]
+    assert len(failure_problems(failures, material("app", "reports"))) == 1

@@ -1,0 +1,417 @@
+"""The loop with a fake engine, on real files: what the kubelet writes in, what the pod reports out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
+from pgpool_pooler.agent.drain import UNREADY_SECONDS
+from pgpool_pooler.agent.enquiries import Enquiries
+from pgpool_pooler.agent.hold import HOLD_SECONDS, UNDETECTED_HOLD_SECONDS
+from pgpool_pooler.agent.inputs import Inputs
+from pgpool_pooler.agent.reach import Answer
+from pgpool_pooler.agent.report import state, unready
+from pgpool_pooler.agent.settings import Identity, Layout, Settings
+from pgpool_pooler.agent.store import Store
+from pgpool_pooler.agent.supervisor import Supervisor
+from pgpool_pooler.contract import (
+    Endpoint,
+    Grant,
+    Mode,
+    Peers,
+    Phase,
+    PoolConfig,
+    ServerIdentity,
+    State,
+    content_hash,
+)
+from pgpool_pooler.engines.base import FailureKind, ServerFailure, Setup
+
+from .builders import UID, config, database, grant
+from .fakes import FakeClock, FakeEngine
+from .kubelet import write_volume
+
+
+class SilentEnquiries(Enquiries):
+    """Asks nobody; a test says what is known."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/nowhere"), 0, lambda _: ())
+        self.probes = 0
+        self.warm = True
+
+    def engine_started(self, _setup: Setup) -> None:
+        return
+
+    def identify(self, _setup: Setup, _now: float) -> None:
+        return
+
+    def probe(self, _setup: Setup, _answered: Callable[[Answer], None], _now: float) -> None:
+        self.probes += 1
+
+
+class Pod:
+    """A pod's directories, its engine and its loop."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.layout = Layout(
+            pod=root / "pod",
+            config=root / "config",
+            users=root / "users",
+            client_tls=root / "tls/client",
+            server_tls=root / "tls/server",
+            data=root / "data",
+            run=root / "run",
+        )
+        for directory in (self.layout.data, self.layout.run):
+            directory.mkdir()
+        self.clock = FakeClock()
+        self._versions = 0
+        self._annotations = {"grant": "", "config-hash": ""}
+        self.boot()
+
+    def boot(self) -> None:
+        """Start the agent's process (again)."""
+        identity = Identity(UID, "app-rw-6d4f-x2k4p", "shop", Endpoint.WRITE)
+        settings = Settings(identity, self.layout, 60, 5432, 9127, Path("pgbouncer"))
+        store = Store(self.layout.data)
+        self.engine = FakeEngine()
+        self.enquiries = SilentEnquiries()
+        inputs = Inputs(identity, self.layout, store.accepted())
+        self.supervisor = Supervisor(settings, store, inputs, self.engine, self.enquiries, self.clock)
+
+    def mount(self, path: Path, **files: str) -> None:
+        self._versions += 1
+        write_volume(
+            path, {name.replace("_", "-"): text for name, text in files.items()}, str(self._versions)
+        )
+
+    def annotate(self, **values: str) -> None:
+        self._annotations |= {name.replace("_", "-"): value for name, value in values.items()}
+        self._versions += 1
+        write_volume(self.layout.pod, self._annotations, str(self._versions))
+
+    def give(self, offered: Grant | str) -> None:
+        self.annotate(grant=offered if isinstance(offered, str) else offered.model_dump_json(by_alias=True))
+
+    def configure(self, pool: PoolConfig, *, told: bool = True) -> None:
+        files = {"config.json": pool.model_dump_json(), "peers.json": Peers().model_dump_json()}
+        self._versions += 1
+        write_volume(self.layout.config, files, str(self._versions))
+        if told:
+            self.annotate(config_hash=content_hash(files))
+
+    def secret(self, number: int = 0, **files: str) -> None:
+        self.mount(self.layout.users / str(number), **files)
+
+    async def settle(self, seconds: float = 0.0) -> State:
+        """Let the loop run for so long, and until it has nothing to do."""
+        end = self.clock.now() + seconds
+        for _ in range(2000):
+            pause = await self.supervisor.tick()
+            if pause and self.clock.now() >= end:
+                break
+            self.clock.time += min(pause, 0.05) if pause else 0.0
+        return state(self.supervisor.facts())
+
+    @property
+    def unready(self) -> str:
+        return unready(self.supervisor.facts())
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Pod:
+    return Pod(tmp_path)
+
+
+@pytest.fixture
+async def serving(pod: Pod) -> Pod:
+    pod.configure(config(database("app"), database("b")))
+    pod.secret(username="app", password="secret")
+    pod.give(grant({"app": 3, "b": 1}))
+    await pod.settle(1)
+    pod.engine.told.clear()
+    return pod
+
+
+async def test_a_pod_without_a_grant_starts_no_engine(pod: Pod) -> None:
+    pod.configure(config())
+    pod.secret(username="app", password="secret")
+    said = await pod.settle(5)
+    assert pod.engine.told == []
+    assert (said.phase, said.ready, said.generation) == (Phase.GATED, False, 0)
+    assert pod.unready == "no grant yet: waiting for the operator"
+
+
+async def test_a_granted_pod_serves_and_acknowledges_once_that_has_lasted(pod: Pod) -> None:
+    pod.configure(config())
+    pod.secret(username="app", password="secret")
+    pod.give(grant({"app": 3}, generation=4))
+    assert (await pod.settle()).acknowledged == 0
+    said = await pod.settle(SETTLED_SECONDS + 0.1)
+    assert pod.engine.told[0] == ("start", {"app": 3})
+    assert (said.phase, said.ready, said.generation, said.acknowledged, said.cap) == (
+        Phase.SERVING,
+        True,
+        4,
+        4,
+        3,
+    )
+
+
+async def test_the_grant_is_on_the_disk_before_the_engine_hears_of_it(pod: Pod) -> None:
+    pod.configure(config())
+    pod.secret(username="app", password="secret")
+    pod.give(grant({"app": 3}))
+    persisted: list[Grant | None] = []
+    pod.engine.refuses = lambda _: persisted.append(Store(pod.layout.data).grant()) or ""  # type: ignore[func-returns-value]
+    await pod.settle()
+    assert persisted[0] == grant({"app": 3})
+
+
+async def test_a_shrink_is_not_acknowledged_before_the_connections_are_gone(serving: Pod) -> None:
+    serving.engine.open = {"app": 3, "b": 1}
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    assert (await serving.settle(0.4)).acknowledged == 1
+    assert ("shed", True) in serving.engine.told
+    serving.engine.open = {"app": 1, "b": 1}
+    assert (await serving.settle(0.4)).acknowledged == 2
+    assert serving.engine.told[-1] == ("shed", False)
+
+
+async def test_an_older_grant_an_altered_one_and_none_change_nothing_and_are_told(serving: Pod) -> None:
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    await serving.settle(1)
+    for text, words in [
+        (grant({"app": 9, "b": 1}, generation=1).model_dump_json(), "older"),
+        (grant({"app": 9, "b": 1}, generation=2).model_dump_json(), "altered"),
+        ("", "gone"),
+        ("{}", "not a grant"),
+    ]:
+        serving.give(text)
+        said = await serving.settle(1)
+        assert (said.generation, said.cap) == (2, 2)
+        assert [words in problem.text for problem in said.problems] == [True]
+
+
+async def test_a_restarted_container_waits_for_its_backends_and_comes_back_on_its_last_grant(
+    serving: Pod,
+) -> None:
+    serving.give("")
+    serving.boot()
+    await serving.settle(UNDETECTED_HOLD_SECONDS - 0.1)
+    assert serving.engine.told == []
+    assert serving.unready == "waiting for backends of an earlier engine to end"
+    said = await serving.settle(1)
+    assert serving.engine.told[0] == ("start", {"app": 3, "b": 1})
+    assert (said.generation, said.acknowledged, said.ready) == (1, 1, True)
+
+
+async def test_the_wait_is_short_where_the_server_notices_dead_clients(serving: Pod) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.boot()
+    await serving.settle(HOLD_SECONDS - 0.1)
+    assert serving.engine.told == []
+    await serving.settle(0.2)
+    assert serving.engine.told
+
+
+async def test_a_crashed_engine_is_started_again_after_the_hold_and_told(serving: Pod) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.engine.running, serving.engine.last_words = False, "out of memory"
+    said = await serving.settle()
+    assert (said.ready, said.phase) == (False, Phase.GATED)
+    assert ["out of memory" in problem.text for problem in said.problems] == [True]
+    said = await serving.settle(HOLD_SECONDS + 0.5)
+    assert (said.ready, said.problems) == (True, ())
+
+
+async def test_a_configuration_waits_for_its_hash_because_the_kubelet_may_be_half_done(serving: Pod) -> None:
+    before = (await serving.settle()).config_hash
+    serving.configure(config(database("app"), parameters={"max_client_conn": 9}), told=False)
+    assert (await serving.settle(2)).config_hash == before
+    serving.configure(config(database("app"), parameters={"max_client_conn": 9}))
+    assert (await serving.settle(2)).config_hash != before
+
+
+async def test_what_the_engine_refuses_is_told_and_the_old_configuration_serves_on(serving: Pod) -> None:
+    before = (await serving.settle()).config_hash
+    serving.engine.refuses = lambda setup: "bad" if setup.material.config.parameters else ""
+    serving.configure(config(database("app"), database("b"), parameters={"max_client_conn": 9}))
+    said = await serving.settle(3)
+    assert said.config_hash == before
+    assert [(p.field, p.text, p.reason) for p in said.problems] == [
+        ("pgbouncer", "app-rw-6d4f-x2k4p: bad", "EngineRejected")
+    ]
+    assert len(serving.engine.told) == 1
+    assert said.ready
+
+
+async def test_a_refused_parameter_does_not_stop_a_new_password_or_a_new_share(serving: Pod) -> None:
+    serving.engine.refuses = lambda setup: "bad" if setup.material.config.parameters else ""
+    serving.configure(config(database("app"), database("b"), parameters={"max_client_conn": 9}))
+    await serving.settle(2)
+    serving.secret(username="app", password="new")
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    said = await serving.settle(2)
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.material.users[0].password == "new"
+    assert said.acknowledged == 2
+    assert [problem.reason for problem in said.problems] == ["EngineRejected"]
+
+
+async def test_a_first_rollout_with_a_wrong_secret_stays_unready_and_says_which(pod: Pod) -> None:
+    pod.configure(config(user_secrets=("main-ap",)))
+    pod.give(grant({"app": 3}))
+    said = await pod.settle(2)
+    assert pod.engine.told == []
+    assert [(p.field, p.text, p.reason) for p in said.problems] == [
+        ("auth.userSecrets[0]", "no Secret main-ap in shop", "SecretInvalid")
+    ]
+    assert pod.unready == "no Secret main-ap in shop"
+
+
+async def test_a_secret_that_goes_bad_keeps_what_ran_also_over_a_restart(serving: Pod) -> None:
+    serving.secret(username="app")
+    said = await serving.settle(1)
+    assert serving.engine.told == []
+    assert [problem.text for problem in said.problems] == ["Secret main-app has no key password"]
+    serving.boot()
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 1)).ready
+
+
+async def test_a_new_password_is_applied_and_shows_in_the_secrets_version(serving: Pod) -> None:
+    before = (await serving.settle()).secrets_version
+    serving.secret(username="app", password="new")
+    said = await serving.settle(1)
+    assert serving.engine.told == [("apply", {"app": 3, "b": 1})]
+    assert said.secrets_version != before
+
+
+async def test_a_user_that_leaves_the_secrets_is_revoked(serving: Pod) -> None:
+    serving.secret(username="renamed", password="secret")
+    await serving.settle(1)
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.material.revoked == {"app"}
+
+
+async def test_an_outage_pauses_stays_ready_and_is_over_when_the_probe_says_so(serving: Pod) -> None:
+    serving.supervisor.server_failed(ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed"))
+    said = await serving.settle(1)
+    assert serving.engine.told == ["pause"]
+    assert said.ready
+    assert (said.servers[0].reachable, said.servers[0].error) == (False, "connect failed")
+    assert serving.enquiries.probes
+    serving.supervisor._probed(Answer.ACCEPTS)
+    said = await serving.settle(1)
+    assert serving.engine.told == ["pause", "resume"]
+    assert said.problems == ()
+
+
+async def test_a_hanging_transaction_does_not_hold_up_a_move_for_ever(serving: Pod) -> None:
+    serving.engine.open = {"app": 1}
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    said = await serving.settle(9)
+    assert serving.engine.told == ["pause"]
+    assert said.acknowledged == 1
+    serving.clock.time += 30
+    said = await serving.settle(1)
+    assert serving.engine.told[1:] == ["abort busy", ("apply", {"app": 3, "b": 1}), "resume"]
+    assert said.acknowledged == 2
+
+
+async def test_nothing_is_waited_for_on_a_server_that_is_gone(serving: Pod) -> None:
+    serving.engine.open = {"app": 1}
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle()
+    serving.supervisor._probed(Answer.SILENT)
+    await serving.settle(1)
+    assert "abort busy" in serving.engine.told
+
+
+async def test_a_parameter_of_the_start_restarts_the_engine_gently_and_after_the_hold(serving: Pod) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    await drained(serving)
+    assert serving.engine.told == ["stop accepting", "finish"]
+    await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert serving.engine.told[-1] == ("start", {"app": 3, "b": 1})
+
+
+async def test_a_pod_that_leaves_fails_readiness_first_and_then_drains(serving: Pod) -> None:
+    serving.supervisor.leave()
+    started = serving.clock.now()
+    said = await serving.settle()
+    assert (said.ready, said.phase) == (False, Phase.DRAINING)
+    assert serving.engine.told == []
+    await drained(serving)
+    assert serving.clock.now() - started >= UNREADY_SECONDS
+    assert serving.engine.told == ["stop accepting", "finish"]
+    await serving.supervisor.run()
+
+
+async def test_a_pod_that_leaves_still_shrinks(serving: Pod) -> None:
+    serving.supervisor.leave()
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    await serving.settle()
+    assert ("apply", {"app": 1, "b": 1}) in serving.engine.told
+
+
+async def test_a_drain_grant_ends_the_engine_and_is_acknowledged_when_nothing_can_be_left(
+    serving: Pod,
+) -> None:
+    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.DRAIN))
+    await serving.settle()
+    await drained(serving)
+    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert (said.phase, said.acknowledged, said.ready) == (Phase.STOPPED, 2, False)
+    assert not serving.engine.running
+
+
+async def test_an_engine_that_stays_mute_is_ended(serving: Pod) -> None:
+    serving.engine.mute = True
+    said = await serving.settle(1)
+    assert [problem.reason for problem in said.problems] == ["EngineFailed"]
+    serving.clock.time += 31
+    await serving.settle()
+    assert "kill" in serving.engine.told
+
+
+async def test_a_failure_of_the_agent_itself_is_told_and_does_not_end_process_1(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> Any:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(serving.engine, "observe", broken)
+    assert await serving.supervisor._safe_tick() > 0
+    assert [problem.text for problem in state(serving.supervisor.facts()).problems] == [
+        "the agent failed: RuntimeError: unforeseen"
+    ]
+
+
+async def drained(pod: Pod) -> None:
+    """Let the drain that is under way come to its end."""
+    task = pod.supervisor._drain
+    assert task is not None
+    await task
+    await pod.settle()
+
+
+def identity(*, detects: bool) -> ServerIdentity:
+    return ServerIdentity(
+        address="10.0.0.1",
+        port=5432,
+        started_at="2026-11-24T20:50:24Z",
+        version="17.6",
+        max_connections=100,
+        reserved_connections=3,
+        in_recovery=False,
+        client_address="10.1.0.7",
+        detects_dead_clients=detects,
+    )

@@ -1,0 +1,129 @@
+from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement, ShedPulse
+from pgpool_pooler.agent.crowd import WINDOW_SECONDS, Crowd
+from pgpool_pooler.agent.drain import drain
+from pgpool_pooler.agent.hold import (
+    HOLD_SECONDS,
+    MUTE_SECONDS,
+    STABLE_SECONDS,
+    UNDETECTED_HOLD_SECONDS,
+    Lives,
+    backoff_seconds,
+)
+
+from .fakes import FakeClock, FakeEngine
+
+
+def test_a_generation_is_acknowledged_when_it_has_been_settled_long_enough() -> None:
+    acknowledgement = Acknowledgement()
+    acknowledgement.look(5, settled=True, now=0)
+    acknowledgement.look(5, settled=True, now=SETTLED_SECONDS / 2)
+    assert acknowledgement.generation == 0
+    acknowledgement.look(5, settled=True, now=SETTLED_SECONDS)
+    assert acknowledgement.generation == 5
+
+
+def test_a_connection_that_shows_up_meanwhile_starts_the_wait_again() -> None:
+    acknowledgement = Acknowledgement()
+    acknowledgement.look(5, settled=True, now=0)
+    acknowledgement.look(5, settled=False, now=0.1)
+    acknowledgement.look(5, settled=True, now=0.15)
+    acknowledgement.look(5, settled=True, now=SETTLED_SECONDS)
+    assert acknowledgement.generation == 0
+
+
+def test_each_generation_waits_for_itself() -> None:
+    acknowledgement = Acknowledgement()
+    acknowledgement.look(5, settled=True, now=0)
+    acknowledgement.look(6, settled=True, now=SETTLED_SECONDS)
+    assert acknowledgement.generation == 0
+
+
+def test_shedding_starts_at_once_and_turns_into_pulses_when_something_holds_on() -> None:
+    pulse = ShedPulse()
+    assert not pulse.wanted(over_limit=False, now=0)
+    assert pulse.wanted(over_limit=True, now=10.0)
+    assert not pulse.wanted(over_limit=True, now=10.0 + ShedPulse.FIRST_SECONDS)
+    assert pulse.wanted(over_limit=True, now=11.0)
+    assert not pulse.wanted(over_limit=True, now=11.5)
+    assert not pulse.wanted(over_limit=False, now=11.0)
+
+
+def test_a_crowd_is_the_largest_of_the_last_half_minute_and_one_user_is_none() -> None:
+    crowd = Crowd()
+    assert crowd.look({"app": 3, "lonely": 1}, 0) == {"app": 3}
+    assert crowd.look({"app": 1}, WINDOW_SECONDS) == {"app": 3}
+    assert crowd.look({"app": 2}, WINDOW_SECONDS + 1) == {"app": 2}
+
+
+def test_a_new_pod_does_not_wait_and_a_restarted_one_does() -> None:
+    assert not Lives(0, lived_before=False, detects_dead_clients=False).holding(0)
+    restarted = Lives(0, lived_before=True, detects_dead_clients=True)
+    assert restarted.holding(HOLD_SECONDS - 0.01)
+    assert not restarted.holding(HOLD_SECONDS)
+
+
+def test_where_the_server_does_not_look_for_dead_clients_the_wait_is_longer() -> None:
+    lives = Lives(0, lived_before=True, detects_dead_clients=False)
+    assert lives.holding(UNDETECTED_HOLD_SECONDS - 0.01)
+
+
+def test_crashes_in_a_row_back_off_and_a_stable_engine_is_forgiven() -> None:
+    lives = Lives(0, lived_before=False, detects_dead_clients=True)
+    for _ in range(6):
+        lives.crashed(0, detects_dead_clients=True)
+    assert lives.holding(backoff_seconds(6) - 0.01)
+    lives.started(100)
+    lives.answered(100 + STABLE_SECONDS + 1)
+    assert lives.crashes == 0
+    assert backoff_seconds(50) == 30
+
+
+def test_an_engine_that_did_not_start_opened_nothing_so_only_the_backoff_counts() -> None:
+    lives = Lives(0, lived_before=False, detects_dead_clients=False)
+    lives.refused(0)
+    assert lives.holding(backoff_seconds(1) - 0.01)
+    assert not lives.holding(backoff_seconds(1))
+
+
+def test_an_engine_may_be_mute_for_a_while() -> None:
+    lives = Lives(0, lived_before=False, detects_dead_clients=True)
+    assert not lives.mute_too_long(0)
+    assert lives.mute_too_long(MUTE_SECONDS + 1)
+    lives.answered(40)
+    assert not lives.mute_too_long(41)
+
+
+async def test_a_drain_hangs_up_first_and_finishes_as_soon_as_the_clients_are_gone() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running = True
+    await drain(engine, 60, clock)
+    assert engine.told == ["stop accepting", "finish"]
+    assert clock.now() == 1000.0
+
+
+async def test_clients_that_are_always_busy_get_half_the_time_then_no_new_transaction() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running, engine.clients = True, 1
+    await drain(engine, 60, clock)
+    assert engine.told == ["stop accepting", "finish"]
+    assert 1030 <= clock.now() < 1031
+
+
+async def test_a_transaction_that_does_not_end_is_cut_off_in_the_end() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running = True
+
+    async def never() -> None:
+        engine.told.append("finish")
+
+    engine.finish = never  # type: ignore[method-assign]
+    await drain(engine, 60, clock)
+    assert engine.told == ["stop accepting", "finish", "kill"]
+    assert 1060 <= clock.now() < 1061
+
+
+async def test_a_mute_engine_is_gone_in_the_end_too() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running = engine.mute = True
+    await drain(engine, 60, clock)
+    assert not engine.running
