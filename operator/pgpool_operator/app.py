@@ -20,7 +20,7 @@ from .cluster.lease import lead
 from .cluster.queue import WorkQueue
 from .cluster.store import Store
 from .health import Sweeper
-from .reconcile import Reconciler
+from .reconcile import Deaths, Reconciler
 from .watching import MANAGED_SELECTOR, POOL_LABEL, Key, Router, registry
 
 log = structlog.get_logger()
@@ -41,26 +41,38 @@ class Settings:
     metrics_port: int
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What watches and workers share."""
+
+    settings: Settings
+    client: ApiClient
+    api: Api
+    store: Store
+    queue: WorkQueue[Key]
+    router: Router
+    deaths: Deaths
+    """Follows pods from the start, leading or not: a pod may end while nobody leads."""
+
+
 async def run(settings: Settings) -> None:
     """Run until stopped (SIGTERM) or until leadership is lost; the caller exits then."""
     await _login()
     prometheus_client.start_http_server(settings.metrics_port)
     async with ApiClient() as client:
-        api, store = Api(client), Store()
+        api, store, queue = Api(client), Store(), WorkQueue[Key]()
         nodes = await _may_see_nodes(api)
+        deaths = Deaths(api, store, nodes)
         kinds = (*OBSERVED, *((NODE,) if nodes else ()))
         sweeper = Sweeper(api, store, kinds, settings.namespace)
         await sweeper.fill()
         log.info("caches filled", pools=sum(1 for _ in store.all(PGPOOL)), nodes=nodes)
-        queue: WorkQueue[Key] = WorkQueue()
-        router = Router(store, queue)
+        parts = _Parts(settings, client, api, store, queue, Router(store, queue), deaths)
         stop = asyncio.Event()
         tasks = [
-            asyncio.create_task(_watch(settings, store, sweeper, nodes=nodes, stop=stop), name="watches"),
+            asyncio.create_task(_watch(parts, sweeper, stop), name="watches"),
             asyncio.create_task(sweeper.run(), name="sweeper"),
-            asyncio.create_task(
-                _lead(settings, client, api, store, queue, router, nodes=nodes), name="leader"
-            ),
+            asyncio.create_task(_lead(parts), name="leader"),
         ]
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
@@ -96,10 +108,8 @@ async def _may_see_nodes(api: Api) -> bool:
     return True
 
 
-async def _watch(
-    settings: Settings, store: Store, sweeper: Sweeper, *, nodes: bool, stop: asyncio.Event
-) -> None:
-    handlers = registry(store, nodes=nodes)
+async def _watch(parts: _Parts, sweeper: Sweeper, stop: asyncio.Event) -> None:
+    handlers = registry(parts.store, nodes=parts.deaths.nodes_visible)
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:
@@ -122,34 +132,25 @@ async def _watch(
 
     await kopf.operator(
         registry=handlers,
-        clusterwide=settings.namespace is None,
-        namespaces=[settings.namespace] if settings.namespace else [],
+        clusterwide=parts.settings.namespace is None,
+        namespaces=[parts.settings.namespace] if parts.settings.namespace else [],
         standalone=True,
         identity=_identity(),  # type: ignore[arg-type]
-        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+        liveness_endpoint=f"http://0.0.0.0:{parts.settings.health_port}/healthz",
         stop_flag=stop,
     )
 
 
-async def _lead(
-    settings: Settings,
-    client: ApiClient,
-    api: Api,
-    store: Store,
-    queue: WorkQueue[Key],
-    router: Router,
-    *,
-    nodes: bool,
-) -> None:
+async def _lead(parts: _Parts) -> None:
     broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def work() -> None:
         try:
-            await _work(settings, api, store, queue, router, nodes=nodes)
+            await _work(parts)
         except Exception as error:
             broken.set_exception(error)
 
-    election = asyncio.create_task(lead(client, settings.lease_namespace, _identity(), work))
+    election = asyncio.create_task(lead(parts.client, parts.settings.lease_namespace, _identity(), work))
     await asyncio.wait((election, broken), return_when=asyncio.FIRST_COMPLETED)
     if broken.done():
         election.cancel()
@@ -158,19 +159,18 @@ async def _lead(
         election.result()
 
 
-async def _work(
-    settings: Settings, api: Api, store: Store, queue: WorkQueue[Key], router: Router, *, nodes: bool
-) -> None:
+async def _work(parts: _Parts) -> None:
     log.info("leading", workers=WORKERS)
     metrics.LEADER.set(1)
-    metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
-    async with Agents(router.heard) as agents, asyncio.TaskGroup() as tasks:
-        reconciler = Reconciler(api, store, agents, queue, settings.pooler_image, nodes=nodes)
-        router.everything()
-        tasks.create_task(_follow(store, agents), name="agents")
-        tasks.create_task(_resync(router), name="resync")
+    metrics.QUEUE_DEPTH.set_function(lambda: len(parts.queue))
+    async with Agents(parts.router.heard) as agents, asyncio.TaskGroup() as tasks:
+        image = parts.settings.pooler_image
+        reconciler = Reconciler(parts.api, parts.store, agents, parts.queue, parts.deaths, image)
+        parts.router.everything()
+        tasks.create_task(_follow(parts.store, agents), name="agents")
+        tasks.create_task(_resync(parts.router), name="resync")
         for number in range(WORKERS):
-            tasks.create_task(_worker(queue, reconciler), name=f"worker {number}")
+            tasks.create_task(_worker(parts.queue, reconciler), name=f"worker {number}")
 
 
 async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:

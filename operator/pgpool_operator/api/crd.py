@@ -134,7 +134,7 @@ def _crd(
                 "plural": plural,
                 "singular": kind.lower(),
                 "shortNames": short_names,
-                "categories": ["pgpool"],
+                "categories": ["poolers"],
             },
             "versions": [
                 {

@@ -86,6 +86,8 @@ class GrantRecord(ApiModel):
     """write or read."""
     node: str = ""
     """The node that the pod was bound to; empty before that."""
+    grace_seconds: float = 0.0
+    """How long the kubelet lets the pod go on after its deletion."""
     addresses: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
     """The pod's addresses as the server saw them: by these its backends are recognised."""
     detects_dead_clients: bool = False

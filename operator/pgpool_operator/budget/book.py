@@ -177,6 +177,7 @@ class Book:
             state=state,
             since=entry.since if state is entry.state else self._now,
             node=pod.node or entry.node,
+            grace_seconds=pod.grace_seconds or entry.grace_seconds,
             addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
             detects_dead_clients=entry.detects_dead_clients or pod.detects_dead_clients,
         )
@@ -206,17 +207,19 @@ def _next(pod: PodView, entry: Reservation) -> int:
 def _taken_in(pod: PodView, entry: Reservation) -> Reservation | None:
     """The entry with what the pod has here and the ledger does not know; None: all is known.
 
-    What is only reported is counted, but not granted: the report may be older than the ledger.
+    What is only reported is counted, but not granted: the report may be older than the ledger. Nor is more granted
+    than is reported: what the ledger says may have been given to another pod since.
     """
-    if pod.annotated is not None and pod.annotated[0] > entry.generation:
-        generation, cap = pod.annotated
+    generation, cap = pod.annotated or (0, 0)
+    if generation >= entry.generation and (generation, cap) != (entry.generation, entry.cap):
         return replace(entry, cap=cap, reserved=max(cap, entry.reserved), generation=generation)
     if pod.report is None:
         return None
     holds = max(pod.report.cap_here, pod.report.open_here)
     written = max(entry.generation, pod.known_generation)
     if holds > entry.reserved or (entry.generation and pod.report.generation > written):
-        return replace(entry, reserved=max(holds, entry.reserved), generation=_next(pod, entry))
+        cap = min(entry.cap, pod.report.cap_here)
+        return replace(entry, cap=cap, reserved=max(holds, entry.reserved), generation=_next(pod, entry))
     return None
 
 

@@ -27,6 +27,8 @@ class Reservation:
     """Of the newest grant."""
     state: GrantState
     since: datetime
+    grace_seconds: float = 0.0
+    """How long the kubelet lets the pod go on after its deletion: kept here for when the object is gone."""
     addresses: tuple[str, ...] = ()
     """The pod's addresses as the server saw them."""
     detects_dead_clients: bool = False

@@ -46,6 +46,8 @@ class PodView:
     """None: the agent was not heard."""
     stale: bool = False
     """The grant on the pod must say something else (shares, mode, address), though perhaps not another cap."""
+    grace_seconds: float = 0.0
+    """terminationGracePeriodSeconds; 0 if the object is not there."""
     addresses: tuple[str, ...] = ()
     detects_dead_clients: bool = False
     dead_for: float = 0.0

@@ -1,5 +1,6 @@
 """The one sequence: observe -> desired -> apply (PgPool), and ledger -> commit -> grants (PgBudget)."""
 
+from .deaths import Deaths
 from .reconciler import Reconciler
 
-__all__ = ["Reconciler"]
+__all__ = ["Deaths", "Reconciler"]

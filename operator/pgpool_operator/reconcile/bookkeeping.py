@@ -17,12 +17,12 @@ RECOVERING = "LedgerRecovering"
 
 
 def ledger_of(budget: PgBudget) -> Ledger:
-    """The ledger as the PgBudget has it."""
+    """The ledger as the PgBudget has it. One that was never written may be one that was lost."""
     ready = next((c for c in budget.status.conditions if c.type == "Ready"), None)
     return Ledger(
         connections=budget.status.connections,
         reservations={record.uid: _reservation(record) for record in budget.status.grants},
-        recovering=ready is not None and ready.reason == RECOVERING,
+        recovering=ready is None or ready.reason == RECOVERING,
     )
 
 
@@ -45,8 +45,6 @@ class Books:
     plan: Plan
     pools: tuple[str, ...]
     identity: ServerIdentity | None
-    unheard: tuple[str, ...]
-    """Pods that the ledger waits for while it recovers."""
     now: datetime
 
 
@@ -87,7 +85,7 @@ def _facts(books: Books, grants: Sequence[GrantRecord]) -> LedgerFacts:
         grants=tuple(grants),
         lowered_to=books.size.connections if books.plan.draining else None,
         cpu_problem=books.server.cpu_problem if unknown and books.server else "",
-        recovering=", ".join(books.unheard) if books.plan.ledger.recovering else "",
+        recovering=", ".join(books.plan.awaited),
     )
 
 

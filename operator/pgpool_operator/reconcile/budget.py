@@ -57,7 +57,8 @@ class BudgetReconciler:
         for uid in set(scene.records) - set(books.plan.ledger.reservations):
             self._deaths.forget(uid)
             self._pokes.settled(uid)
-        pauses = [books.plan.look_again, await self._send(scene, books.plan.orders)]
+        orders = {**books.plan.leaving, **books.plan.orders}
+        pauses = [books.plan.look_again, await self._send(scene, orders)]
         if books.plan.held:
             pauses.append(HELD_SECONDS)
         return min((pause for pause in pauses if pause is not None), default=None)
@@ -77,12 +78,11 @@ class BudgetReconciler:
             plan=decided,
             pools=tuple(facts.key for facts in scene.pools),
             identity=scene.identity,
-            unheard=tuple(view.pod for view in views if view.report is None and not view.life.dead),
             now=now,
         )
 
     async def _views(self, scene: Scene, namespace: str) -> list[PodView]:
-        views = [scene.view(pod.uid, Life.ALIVE, 0.0) for pod in scene.newcomers]
+        views = [scene.view(pod.uid, _life(pod), 0.0) for pod in scene.others]
         for uid, record in scene.records.items():
             verdict, dead_for = await self._deaths.verdict(namespace, record)
             views.append(scene.view(uid, verdict, dead_for))
@@ -109,6 +109,8 @@ class BudgetReconciler:
         pauses: list[float] = []
         conflict: ApiError | None = None
         for uid, order in orders.items():
+            if uid not in scene.owners:
+                continue
             try:
                 pauses += await self._send_one(scene, uid, order)
             except ApiError as error:
@@ -145,3 +147,10 @@ class BudgetReconciler:
         written = await self._api.annotate(pod.raw, annotations)
         self._store.put(POD, slim(POD, written))
         return written
+
+
+def _life(pod: PoolerPod) -> Life:
+    """Of a pod that has no reservation: nothing has to be proven."""
+    if pod.deleted:
+        return Life.DEAD_REPORTED if pod.ended else Life.TERMINATING
+    return Life.ALIVE

@@ -18,9 +18,6 @@ from .pods import PoolerPod, is_pooler, read_pod
 Object = dict[str, Any]
 
 NODE_LEASES = "kube-node-lease"
-UNKNOWN_GRACE_SECONDS = 3615.0
-"""Of a pod that this process never saw: the API's longest drainSeconds, and the margin that pods get."""
-
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
@@ -56,11 +53,7 @@ class Deaths:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
         now = time.monotonic()
         facts = self._facts(namespace, record, now)
-        node = (
-            await self._node(facts.node or record.node, missing=not facts.exists)
-            if self.nodes_visible
-            else None
-        )
+        node = await self._node(facts.node, missing=not facts.exists) if self.nodes_visible else None
         found = life(facts, node)
         if not found.dead:
             self._dead_since.pop(record.uid, None)
@@ -79,15 +72,18 @@ class Deaths:
     def _facts(self, namespace: str, record: GrantRecord, now: float) -> PodFacts:
         raw = self.store.get(POD, namespace, record.pod)
         if raw is not None and raw["metadata"]["uid"] == record.uid:
-            pod = read_pod(raw)
-            return PodFacts(True, pod.node, pod.deleted, pod.ended, _grace(pod))
+            return _seen(read_pod(raw))
         gone = self._gone.setdefault(record.uid, _Gone(now, None))
-        if gone.pod is None:
-            return PodFacts(
-                False, record.node, False, False, UNKNOWN_GRACE_SECONDS, gone.since, last_seen=False
-            )
+        if gone.pod is not None:
+            return _seen(gone.pod, gone_since=gone.since)
         return PodFacts(
-            False, gone.pod.node, gone.pod.deleted, gone.pod.ended, _grace(gone.pod), gone_since=gone.since
+            exists=False,
+            node=record.node,
+            deleted=False,
+            ended=False,
+            grace_seconds=record.grace_seconds,
+            gone_since=gone.since,
+            last_seen=False,
         )
 
     async def _node(self, name: str, *, missing: bool) -> NodeFacts | None:
@@ -111,7 +107,5 @@ class Deaths:
         return known.seen_at
 
 
-def _grace(pod: PoolerPod) -> float:
-    meta, spec = pod.raw["metadata"], pod.raw.get("spec", {})
-    grace = meta.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"))
-    return float(grace) if grace is not None else UNKNOWN_GRACE_SECONDS
+def _seen(pod: PoolerPod, gone_since: float | None = None) -> PodFacts:
+    return PodFacts(gone_since is None, pod.node, pod.deleted, pod.ended, pod.grace_seconds, gone_since)

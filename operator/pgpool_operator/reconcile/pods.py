@@ -27,6 +27,8 @@ class PoolerPod:
     """Empty until it is bound to one."""
     address: str
     """Empty until the kubelet has given it one."""
+    grace_seconds: float
+    """How long the kubelet lets it go on after its deletion."""
     deleted: bool
     """deletionTimestamp is set."""
     ended: bool
@@ -64,6 +66,9 @@ def read_pod(raw: Object) -> PoolerPod:
         endpoint=Endpoint(meta["labels"][ENDPOINT_LABEL]),
         node=spec.get("nodeName", ""),
         address=status.get("podIP", ""),
+        grace_seconds=float(
+            meta.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 0))
+        ),
         deleted=deleted,
         ended=_ended(spec, status),
         finished=status.get("phase") in ("Failed", "Succeeded"),

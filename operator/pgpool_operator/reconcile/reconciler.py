@@ -16,12 +16,18 @@ class Reconciler:
     """Reconciles one key at a time; safe to call for different keys at once."""
 
     def __init__(
-        self, api: Api, store: Store, agents: Agents, queue: WorkQueue[Key], image: str, *, nodes: bool
+        self,
+        api: Api,
+        store: Store,
+        agents: Agents,
+        queue: WorkQueue[Key],
+        deaths: Deaths,
+        image: str,
     ) -> None:
         self._queue = queue
         pokes = Pokes()
         self._pools = PoolReconciler(api, store, agents, pokes, image)
-        self._budgets = BudgetReconciler(api, store, agents, pokes, Deaths(api, store, nodes))
+        self._budgets = BudgetReconciler(api, store, agents, pokes, deaths)
 
     async def reconcile(self, key: Key) -> None:
         """Bring what `key` names closer to what it should be; raises what went wrong."""

@@ -41,7 +41,9 @@ class Scene:
     pods: Mapping[str, PoolerPod]
     """All pooler pods of the namespace that exist, by uid."""
     owners: Mapping[str, PoolFacts]
-    """The pool of each pod that is placed on this server."""
+    """The pool of each pod, if it has one that is not being deleted."""
+    placed: frozenset[str]
+    """The pods whose connections shall go to this server."""
     heard: Callable[[str], Heard]
     peers: PeerIds
 
@@ -56,13 +58,10 @@ class Scene:
         return {record.uid: record for record in self.budget.status.grants}
 
     @property
-    def newcomers(self) -> tuple[PoolerPod, ...]:
-        """Pods that are placed here and have no reservation yet."""
-        return tuple(
-            self.pods[uid]
-            for uid in self.owners
-            if uid not in self.records and not self.pods[uid].deleted and not self.pods[uid].finished
-        )
+    def others(self) -> tuple[PoolerPod, ...]:
+        """Pods of the server's pools that have no reservation here."""
+        pods = (pod for facts in self.pools for pod in facts.pods)
+        return tuple(pod for pod in pods if pod.uid in self.pods and pod.uid not in self.records)
 
     @property
     def identity(self) -> ServerIdentity | None:
@@ -76,10 +75,12 @@ class Scene:
 
     def view(self, uid: str, verdict: Life, dead_for: float) -> PodView:
         """A pod as the plan wants to see it; it has a reservation or is placed here, or both."""
-        record, pod, owner = self.records.get(uid), self.pods.get(uid), self.owners.get(uid)
+        record, pod = self.records.get(uid), self.pods.get(uid)
+        owner = self.owners.get(uid) if uid in self.placed else None
         heard = self.heard(uid)
         identity = here.identity if (here := self._here(heard.state)) else None
         fixed = session_share(owner, self.server, self.size.connections) if owner and self.server else None
+        written = pod.grant.generation if pod and pod.grant else 0
         seen = pod or record
         assert seen is not None
         return PodView(
@@ -94,12 +95,11 @@ class Scene:
             demand=sum(heard.demand.values()),
             most=fixed,
             annotated=self._annotated(pod),
-            known_generation=max(
-                pod.grant.generation if pod and pod.grant else 0,
-                self.world.generation_elsewhere(uid, self.name),
-            ),
+            known_generation=max(written, self.world.generation_elsewhere(uid, self.name)),
+            written_generation=written,
             report=self._report(heard.state),
             stale=self._stale(uid, record),
+            grace_seconds=pod.grace_seconds if pod else 0.0,
             addresses=(identity.client_address,) if identity else (),
             detects_dead_clients=identity.detects_dead_clients if identity else False,
             dead_for=dead_for,
@@ -107,7 +107,7 @@ class Scene:
         )
 
     def grant(self, uid: str, order: Order) -> Grant:
-        """The complete grant for an order; the pod is placed here."""
+        """The complete grant for an order; the pod has an owner."""
         pod, owner = self.pods[uid], self.owners[uid]
         assert self.server is not None
         peer_id = self.peers.of(uid, owner.key, owner.pods)
@@ -115,7 +115,7 @@ class Scene:
 
     def _stale(self, uid: str, record: GrantRecord | None) -> bool:
         pod = self.pods.get(uid)
-        if record is None or pod is None or pod.grant is None or uid not in self.owners:
+        if record is None or pod is None or pod.grant is None or uid not in self.placed:
             return False
         return self.grant(uid, Order(pod.grant.generation, record.cap)) != pod.grant
 
@@ -156,12 +156,8 @@ def observe(
     name = raw["metadata"]["name"]
     budget, pools = world.budgets[name], world.on_server(name)
     present = {pod.uid: pod for pod in pods}
-    owners = {
-        uid: facts
-        for facts in pools
-        for uid, placed in facts.placement.items()
-        if placed == name and uid in present
-    }
+    owners = {uid: world.pools[pod.pool] for uid, pod in present.items() if pod.pool in world.pools}
+    placed = {uid for uid, facts in owners.items() if facts.placement.get(uid) == name}
     size = size_of(name, pools, budget)
     return Scene(
         raw=raw,
@@ -172,6 +168,7 @@ def observe(
         size=size or empty_size(budget.status),
         pods=present,
         owners=owners,
+        placed=frozenset(placed),
         heard=heard,
         peers=peers,
     )

@@ -1,0 +1,68 @@
+"""Fixtures: one cluster and one database for all tests, PgPools that are cleaned away after each."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.cluster import kubeconfig, kubectl
+from e2e.kube import Kubectl, eventually
+from e2e.world import OPERATOR_NAMESPACE, Pool, Postgres, install_operator, sample_pool
+
+NAMESPACE = "e2e"
+
+MakePool = Callable[..., Pool]
+
+
+@pytest.fixture(scope="session")
+def kube() -> Kubectl:
+    path = Path(os.environ.get("KUBECONFIG", str(kubeconfig())))
+    assert path.exists(), f"{path} is not there: run `make up` first"
+    return Kubectl(kubectl(), path, NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def operator(kube: Kubectl) -> Kubectl:
+    install_operator(kube, restart=True)
+    return kube.within(OPERATOR_NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def database(kube: Kubectl) -> Postgres:
+    postgres = Postgres(kube)
+    postgres.create()
+    postgres.query("CREATE TABLE IF NOT EXISTS judged (id bigint PRIMARY KEY)")
+    postgres.query('GRANT ALL ON judged TO "main-app"')
+    return postgres
+
+
+@pytest.fixture
+def make_pool(kube: Kubectl, operator: Kubectl, database: Postgres) -> Iterator[MakePool]:
+    """Applies a PgPool and waits for it; afterwards it is deleted, and its reservations are seen to go."""
+    del operator, database
+    made: list[Pool] = []
+
+    def make(name: str = "app", *, wait: bool = True, **spec: Any) -> Pool:
+        kube.apply(sample_pool(name, **spec))
+        pool = Pool(kube, name)
+        made.append(pool)
+        if wait:
+            pool.wait_serving()
+        return pool
+
+    yield make
+    for pool in made:
+        kube("delete", "pgpool", pool.name, "--ignore-not-found")
+    eventually("no pooler pod and no budget is left", lambda: not leftovers(kube))
+
+
+def leftovers(kube: Kubectl) -> list[str]:
+    """Names of what PgPools have made and what is still there."""
+    kinds = ("deployments", "services", "configmaps", "poddisruptionbudgets", "serviceaccounts", "pods")
+    selector = "app.kubernetes.io/managed-by=pgpool-operator"
+    found = [
+        f"{obj['kind']}/{obj['metadata']['name']}" for kind in kinds for obj in kube.list(kind, selector)
+    ]
+    return found + [f"PgBudget/{budget['metadata']['name']}" for budget in kube.list("pgbudgets")]

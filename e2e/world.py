@@ -1,0 +1,166 @@
+"""What the end-to-end tests stand on: the installed operator, a database with a replica, and PgPools."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from e2e.kube import Kubectl, Object, condition, eventually
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OPERATOR_NAMESPACE = "pgpool-system"
+OPERATOR_SELECTOR = "app.kubernetes.io/name=pgpool-operator"
+LEASE = "pgpool-operator"
+
+
+def install_operator(kubectl: Kubectl, *, restart: bool) -> None:
+    """Apply the CRDs and the operator; `restart` makes sure that its pods run the image as it is now."""
+    system = kubectl.within(OPERATOR_NAMESPACE)
+    kubectl.within("")("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "manifests/operator"))
+    if restart:
+        system("rollout", "restart", "deployment/pgpool-operator")
+    system("rollout", "status", "deployment/pgpool-operator", "--timeout=240s")
+    eventually("an operator leads", lambda: leader(system))
+
+
+def leader(system: Kubectl) -> str:
+    """The name of the pod that holds the Lease; empty if no living pod does."""
+    lease = system.get("lease", LEASE)
+    holder = str((lease or {}).get("spec", {}).get("holderIdentity", "")).rpartition("_")[0]
+    pods = {pod["metadata"]["name"] for pod in system.list("pods", OPERATOR_SELECTOR)}
+    return holder if holder in pods else ""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """The sample database in one namespace: primary main-a-0, replica main-b-0."""
+
+    kubectl: Kubectl
+
+    def create(self) -> None:
+        """Apply it and wait until it takes connections and replicates."""
+        if self.kubectl.get("namespace", self.kubectl.namespace) is None:
+            self.kubectl("create", "namespace", self.kubectl.namespace)
+        self.kubectl("apply", "-k", str(REPOSITORY / "manifests/samples/database"))
+        for member in ("main-a", "main-b"):
+            self.kubectl("rollout", "status", f"statefulset/{member}", "--timeout=240s")
+        eventually("the replica streams", self._streams)
+
+    def _streams(self) -> bool:
+        rows = self.query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
+        return bool(rows[0][0])
+
+    def address(self, pod: str = "main-a-0") -> str:
+        """The IP of a member."""
+        found = self.kubectl.get("pod", pod)
+        assert found is not None, f"no pod {pod}"
+        return str(found["status"]["podIP"])
+
+    def dsn(self, pod: str = "main-a-0", database: str = "app") -> str:
+        """Straight to a member, as superuser, past all poolers."""
+        password = secret(self.kubectl, "main-superuser")["password"]
+        return (
+            f"host={self.address(pod)} user=postgres password={password} dbname={database} connect_timeout=5"
+        )
+
+    def query(
+        self, sql: str, parameters: tuple[Any, ...] = (), *, pod: str = "main-a-0"
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement straight on a member."""
+        with psycopg.connect(self.dsn(pod), autocommit=True) as connection:
+            cursor = connection.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+def secret(kubectl: Kubectl, name: str) -> Mapping[str, str]:
+    """A Secret's data in clear."""
+    found = kubectl.get("secret", name)
+    assert found is not None, f"no Secret {name}"
+    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A PgPool in the cluster."""
+
+    kubectl: Kubectl
+    name: str
+
+    def object(self) -> Object:
+        """As it is now."""
+        found = self.kubectl.get("pgpool", self.name)
+        assert found is not None, f"PgPool {self.name} is gone"
+        return found
+
+    def condition(self, kind: str) -> Object:
+        """One of its conditions as it is now."""
+        return condition(self.object(), kind)
+
+    def wait_for(self, kind: str, status: str, reason: str | None = None) -> Object:
+        """Wait until a condition of the current generation has a status (and a reason)."""
+
+        def check() -> Object:
+            pool = self.object()
+            found = condition(pool, kind)
+            generation = pool["metadata"]["generation"]
+            assert found["observedGeneration"] == generation, f"{kind} is of an older generation: {found}"
+            assert found["status"] == status, f"{found}"
+            assert reason in (None, found["reason"]), f"{found}"
+            return found
+
+        return eventually(f"{self.name}: {kind}={status} {reason or ''}", check)
+
+    def wait_serving(self) -> None:
+        """Wait until the current spec serves clients and nothing is under way."""
+        self.wait_for("Ready", "True", "Serving")
+        self.wait_for("Reconciling", "False")
+
+    def patch(self, spec: Object) -> None:
+        """A merge patch of the spec."""
+        self.kubectl.patch("pgpool", self.name, {"spec": spec})
+
+    def pods(self, endpoint: str = "") -> list[Object]:
+        """Its pods that are not being deleted."""
+        selector = f"pgpool.dev/pool={self.name}" + (f",pgpool.dev/endpoint={endpoint}" if endpoint else "")
+        pods = self.kubectl.list("pods", selector)
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def service_ip(self, suffix: str = "rw") -> str:
+        """The cluster IP of an endpoint."""
+        found = self.kubectl.get("service", f"{self.name}-{suffix}")
+        assert found is not None, f"no Service {self.name}-{suffix}"
+        return str(found["spec"]["clusterIP"])
+
+    def dsn(self, suffix: str = "rw", *, user_secret: str = "main-app", database: str = "app") -> str:
+        """Through an endpoint's Service, as a user of the pool."""
+        user = secret(self.kubectl, user_secret)
+        return (
+            f"host={self.service_ip(suffix)} user={user['username']} password={user['password']} "
+            f"dbname={database} connect_timeout=30"
+        )
+
+    def query(self, sql: str, suffix: str = "rw") -> list[tuple[Any, ...]]:
+        """Run one statement through an endpoint."""
+        with psycopg.connect(self.dsn(suffix), autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+
+def sample_pool(name: str, **spec: Any) -> Object:
+    """The 12-line PgPool of the README, with changes on top."""
+    return {
+        "apiVersion": "pgpool.dev/v1alpha1",
+        "kind": "PgPool",
+        "metadata": {"name": name},
+        "spec": {
+            "database": {"cluster": {"provider": "patroni", "name": "main"}},
+            "databases": [{"name": "app"}],
+            "auth": {"userSecrets": [{"name": "main-app"}]},
+            "write": {},
+            "read": {},
+            **spec,
+        },
+    }
