@@ -281,14 +281,16 @@ class World:
     def lose(self, server: str) -> None:
         """What no object and no agent tells of any more cannot be found again: that must not be there."""
         if all(pod.exists or not (pod.running or any(pod.ghosts.values())) for pod in self.pods.values()):
-            self._replace(server, Ledger(0, recovering=True))
+            self.past[server] = [Ledger(0, recovering=True)]
+            self._replace(server, self.past[server][0])
 
     def roll_back(self, server: str, which: int) -> None:
         """A restored backup takes longer than ghosts last, and comes to a cluster whose nodes answer."""
         lost = any(pod.silent or (pod.running and not pod.exists) for pod in self.pods.values())
         if not lost and not any(ghosts for pod in self.pods.values() for ghosts in pod.ghosts.values()):
             past = self.past[server]
-            self._replace(server, past[which % len(past)])
+            del past[which % len(past) + 1 :]
+            self._replace(server, past[-1])
 
     def _replace(self, server: str, ledger: Ledger) -> None:
         """Operators list everything anew; what they were about to send is dropped."""

@@ -420,6 +420,20 @@ def test_a_report_above_all_that_is_written_shows_that_everything_was_rolled_bac
     assert decided.orders["a"] == Order(10, 2)
 
 
+def test_a_pod_that_has_less_than_a_rolled_back_ledger_says_is_not_granted_that_again() -> None:
+    before = ledger(reservation("a", 8, generation=3))
+    shrunk_since = replace(granted("a", 8, 3), report=Report(9, 9, cap_here=2, open_here=1))
+    decided = step(before, shrunk_since, replace(granted("b", 4), report=None))
+    assert decided.orders["a"] == Order(10, 2)
+    assert caps(decided)["a"] == (2, 8)
+
+
+def test_another_cap_of_the_same_generation_shows_that_a_ledger_was_rolled_back() -> None:
+    decided = step(ledger(reservation("a", 8, generation=3)), granted("a", 2, 3, acknowledged=2))
+    assert caps(decided) == {"a": (2, 8)}
+    assert decided.ledger.recovering
+
+
 def test_an_old_report_makes_nothing_grow() -> None:
     """Of a second operator, whose copy is older than the ledger: it is counted, never granted again."""
     old = replace(granted("a", 4, 3), report=Report(2, 2, cap_here=8, open_here=8))
