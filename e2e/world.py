@@ -30,8 +30,9 @@ def leader(system: Kubectl) -> str:
     """The name of the pod that holds the Lease; empty if no living pod does."""
     lease = system.get("lease", LEASE)
     holder = str((lease or {}).get("spec", {}).get("holderIdentity", "")).rpartition("_")[0]
-    pods = {pod["metadata"]["name"] for pod in system.list("pods", OPERATOR_SELECTOR)}
-    return holder if holder in pods else ""
+    pods = system.list("pods", OPERATOR_SELECTOR)
+    staying = {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+    return holder if holder in staying else ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from e2e.cluster.shell import run
 
+SERVICE_CIDR = "10.96.0.0/16"
+"""Addresses of Services (kind's default). The host reaches them through a node, whose kube-proxy forwards."""
+
 _CONFIGURATION = "/etc/cni/net.d/10-pgpool.conflist"
 
 
@@ -74,7 +77,8 @@ def connect(nodes: Iterable[Node], image: str) -> None:
         image,
         "-s",
     )
-    run(*host, stdin=_replace(routes_from(None, nodes)))
+    services = Route(SERVICE_CIDR, nodes[-1].address)
+    run(*host, stdin=_replace((*routes_from(None, nodes), services)))
 
 
 def _replace(routes: Iterable[Route]) -> str:
