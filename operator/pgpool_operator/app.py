@@ -206,7 +206,7 @@ async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
 async def _follow(store: Store, agents: Agents) -> None:
     """Keep the followed pods what the store says they are."""
     changed = asyncio.Event()
-    store.listen(lambda kind, _obj, _gone: changed.set() if kind is POD else None)
+    store.listen(lambda kind, _obj, _change: changed.set() if kind is POD else None)
     while True:
         agents.follow(
             Target(

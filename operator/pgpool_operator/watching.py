@@ -9,7 +9,7 @@ from .agents import Target
 from .cluster.api import FIELD_MANAGER
 from .cluster.kinds import NODE, OBSERVED, PGBUDGET, PGPOOL, POD, Kind
 from .cluster.queue import WorkQueue
-from .cluster.store import Object, Store
+from .cluster.store import Change, Object, Store
 
 POOL_LABEL = "pgpool.dev/pool"
 """On every pooler pod: the name of its PgPool."""
@@ -66,7 +66,7 @@ class Router:
         self._queue = queue
         store.listen(self.changed)
 
-    def changed(self, kind: Kind, obj: Object, _gone: bool) -> None:
+    def changed(self, kind: Kind, obj: Object, _change: Change) -> None:
         """Queue what the change of `obj` can concern."""
         for key in self._concerned(kind, obj):
             self._queue.add(key)
@@ -81,7 +81,7 @@ class Router:
         """Queue what a new state of a pod can concern."""
         pod = self._store.get(POD, target.namespace, target.name)
         if pod is not None and pod["metadata"]["uid"] == target.uid:
-            self.changed(POD, pod, False)
+            self.changed(POD, pod, Change.PUT)
 
     def _concerned(self, kind: Kind, obj: Object) -> Iterator[Key]:
         meta = obj["metadata"]

@@ -137,6 +137,8 @@ class PgBudgetStatus(ApiModel):
     """What all grants together reserve."""
     unknown: int = 0
     """The part of reserved that pods in state Unknown hold."""
+    recovering: bool = False
+    """The ledger was lost or rolled back: nothing grows until every pod was heard or is proven dead."""
     pools: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
     """The PgPools on the server: <namespace>/<name>."""
     grants: Annotated[tuple[GrantRecord, ...], Field(json_schema_extra=map_by("uid"))] = ()

@@ -6,6 +6,7 @@ old), and by `Store.replace`, which a periodic listing calls: a watch that resta
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from .kinds import Kind
@@ -31,8 +32,18 @@ class _Shelf:
     buried: dict[str, int] = field(default_factory=dict)
 
 
-Listener = Callable[[Kind, Object, bool], None]
-"""Called with (kind, object, gone) when something changed."""
+class Change(Enum):
+    """What happened to an object."""
+
+    PUT = auto()
+    """It is there, with this version."""
+    DELETED = auto()
+    """It is gone; this is the last version that it had."""
+    MISSED = auto()
+    """It was found to be gone; this is the last version that was seen, not the last that it had."""
+
+
+Listener = Callable[[Kind, Object, Change], None]
 
 
 class Store:
@@ -71,12 +82,12 @@ class Store:
         shelf.objects[key] = obj
         shelf.by_namespace.setdefault(key[0], set()).add(key)
         if replaced is not None:
-            self._tell(kind, replaced, gone=True)
-        self._tell(kind, obj, gone=False)
+            self._tell(kind, replaced, Change.MISSED)
+        self._tell(kind, obj, Change.PUT)
         return True
 
-    def remove(self, kind: Kind, obj: Object) -> None:
-        """The object is gone; `obj` is its last version."""
+    def remove(self, kind: Kind, obj: Object, change: Change = Change.DELETED) -> None:
+        """The object is gone; `obj` is its last version, or the last that was seen."""
         shelf, key = self._shelf(kind), key_of(obj)
         shelf.buried[obj["metadata"]["uid"]] = version_of(obj)
         known = shelf.objects.get(key)
@@ -84,7 +95,7 @@ class Store:
             return
         del shelf.objects[key]
         shelf.by_namespace[key[0]].discard(key)
-        self._tell(kind, obj, gone=True)
+        self._tell(kind, obj, change)
 
     def replace(self, kind: Kind, listed: Iterable[Object], list_version: str) -> list[Object]:
         """Make the shelf what a listing says; returns the objects that the watch had not told of yet."""
@@ -94,13 +105,13 @@ class Store:
         for known in list(self.all(kind)):
             if known["metadata"]["uid"] not in present and version_of(known) <= int(list_version):
                 missed.append(known)
-                self.remove(kind, known)
+                self.remove(kind, known, Change.MISSED)
         self._shelf(kind).buried.clear()
         return missed
 
     def _shelf(self, kind: Kind) -> _Shelf:
         return self._shelves.setdefault(kind, _Shelf())
 
-    def _tell(self, kind: Kind, obj: Object, *, gone: bool) -> None:
+    def _tell(self, kind: Kind, obj: Object, change: Change) -> None:
         for listener in self._listeners:
-            listener(kind, obj, gone)
+            listener(kind, obj, change)

@@ -13,16 +13,13 @@ from ..budget import Ledger, Plan, Reservation, Size
 from ..discovery import Server
 from ..status import LedgerFacts, pgbudget_conditions
 
-RECOVERING = "LedgerRecovering"
-
 
 def ledger_of(budget: PgBudget) -> Ledger:
     """The ledger as the PgBudget has it. One that was never written may be one that was lost."""
-    ready = next((c for c in budget.status.conditions if c.type == "Ready"), None)
     return Ledger(
         connections=budget.status.connections,
         reservations={record.uid: _reservation(record) for record in budget.status.grants},
-        recovering=ready is None or ready.reason == RECOVERING,
+        recovering=budget.status.recovering or budget.status.observed_generation < 0,
     )
 
 
@@ -40,7 +37,7 @@ class Books:
 
     budget: PgBudget
     server: Server | None
-    """None: no pool names it any more."""
+    """None: it is not to be found now, or no pool names it any more."""
     size: Size
     plan: Plan
     pools: tuple[str, ...]
@@ -68,6 +65,7 @@ def next_status(books: Books) -> PgBudgetStatus:
             "connections": plan.ledger.connections,
             "reserved": plan.ledger.reserved,
             "unknown": sum(plan.ledger.reservations[uid].reserved for uid in plan.held),
+            "recovering": plan.ledger.recovering,
             "pools": books.pools,
             "grants": grants,
             "conditions": pgbudget_conditions(_facts(books, grants), before.conditions),
@@ -106,10 +104,10 @@ def _address(server: Server) -> str:
     return f"{host}:{server.port}"
 
 
-def empty_size(before: PgBudgetStatus) -> Size:
-    """The size of a server that no pool names any more: nothing is to be granted."""
+def last_size(before: PgBudgetStatus) -> Size:
+    """The size of a server that is not to be found now, or that no pool names any more: as it was."""
     return Size(
-        connections=0,
+        connections=before.connections,
         cpu=Fraction(before.cpu) if before.cpu is not None else None,
         cpu_source=before.cpu_source.value if before.cpu_source else "",
         connections_per_cpu=before.connections_per_cpu or 0,

@@ -106,6 +106,8 @@ class BudgetReconciler:
 
     async def _send(self, scene: Scene, orders: Mapping[str, Order]) -> float | None:
         """Write the grants that differ; poke pods that have not noticed theirs. The ledger holds them already."""
+        if scene.server is None:
+            return None
         pauses: list[float] = []
         conflict: ApiError | None = None
         for uid, order in orders.items():

@@ -12,7 +12,7 @@ from ..api import GrantRecord
 from ..budget import Life, NodeFacts, PodFacts, life
 from ..cluster.api import Api
 from ..cluster.kinds import LEASE, NODE, POD, Kind
-from ..cluster.store import Store
+from ..cluster.store import Change, Store
 from .pods import PoolerPod, is_pooler, read_pod
 
 Object = dict[str, Any]
@@ -25,7 +25,7 @@ _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 class _Gone:
     since: float
     pod: PoolerPod | None
-    """None: it was gone before this process looked."""
+    """Its last version; None if that was not seen."""
 
 
 @dataclass
@@ -65,9 +65,10 @@ class Deaths:
         self._gone.pop(uid, None)
         self._dead_since.pop(uid, None)
 
-    def _changed(self, kind: Kind, obj: Object, gone: bool) -> None:
-        if kind is POD and gone and is_pooler(obj):
-            self._gone[obj["metadata"]["uid"]] = _Gone(time.monotonic(), read_pod(obj))
+    def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
+        if kind is POD and change is not Change.PUT and is_pooler(obj):
+            last = read_pod(obj) if change is Change.DELETED else None
+            self._gone[obj["metadata"]["uid"]] = _Gone(time.monotonic(), last)
 
     def _facts(self, namespace: str, record: GrantRecord, now: float) -> PodFacts:
         raw = self.store.get(POD, namespace, record.pod)
@@ -108,4 +109,11 @@ class Deaths:
 
 
 def _seen(pod: PoolerPod, gone_since: float | None = None) -> PodFacts:
-    return PodFacts(gone_since is None, pod.node, pod.deleted, pod.ended, pod.grace_seconds, gone_since)
+    return PodFacts(
+        exists=gone_since is None,
+        node=pod.node,
+        deleted=pod.deleted or pod.finished,
+        ended=pod.ended,
+        grace_seconds=pod.grace_seconds,
+        gone_since=gone_since,
+    )

@@ -9,7 +9,7 @@ from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
 from ..api import GrantRecord, PgBudget
 from ..budget import Life, Order, PodView, Report, Size
 from ..discovery import Server
-from .bookkeeping import empty_size
+from .bookkeeping import last_size
 from .capacity import floor, session_share
 from .grants import PeerIds, compose
 from .pods import PoolerPod
@@ -36,7 +36,7 @@ class Scene:
     world: World
     pools: tuple[PoolFacts, ...]
     server: Server | None
-    """None: no pool names it any more."""
+    """None: it is not to be found now, or no pool names it any more."""
     size: Size
     pods: Mapping[str, PoolerPod]
     """All pooler pods of the namespace that exist, by uid."""
@@ -164,8 +164,8 @@ def observe(
         budget=budget,
         world=world,
         pools=pools,
-        server=pools[0].server(name) if pools else None,
-        size=size or empty_size(budget.status),
+        server=next((server for facts in pools if (server := facts.server(name))), None),
+        size=size or last_size(budget.status),
         pods=present,
         owners=owners,
         placed=frozenset(placed),

@@ -1,6 +1,7 @@
 """B of a server, from what its pools ask and what the server said of itself. Pure."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from ..api import PgBudget
 from ..budget import Ask, Size, size
@@ -10,6 +11,7 @@ from .world import PoolFacts
 def size_of(server: str, pools: Sequence[PoolFacts], budget: PgBudget | None) -> Size | None:
     """B; None if no pool names the server."""
     asks = []
+    last, last_source = _last_cpu(budget)
     for facts in pools:
         found = facts.server(server)
         if found is not None:
@@ -17,8 +19,8 @@ def size_of(server: str, pools: Sequence[PoolFacts], budget: PgBudget | None) ->
             asks.append(
                 Ask(
                     pool=facts.key,
-                    cpu=found.cpu,
-                    cpu_source=found.cpu_source or "",
+                    cpu=found.cpu if found.cpu is not None else last,
+                    cpu_source=found.cpu_source or last_source,
                     connections_per_cpu=spec.connections_per_cpu,
                     reserved_connections=spec.reserved_connections,
                 )
@@ -29,3 +31,10 @@ def size_of(server: str, pools: Sequence[PoolFacts], budget: PgBudget | None) ->
         return size(asks, None)
     status = budget.status
     return size(asks, status.max_connections, status.server_reserved_connections or 0, budget.spec.limit)
+
+
+def _last_cpu(budget: PgBudget | None) -> tuple[Fraction | None, str]:
+    """What was known last: CPUs that cannot be told for a moment are no reason to take connections away."""
+    if budget is None or budget.status.cpu is None:
+        return None, ""
+    return Fraction(budget.status.cpu), budget.status.cpu_source or ""

@@ -74,8 +74,12 @@ class World:
         return {found.pool.metadata.name: found for found in facts}
 
     def on_server(self, name: str) -> tuple[PoolFacts, ...]:
-        """The pools that use a server, oldest first."""
-        return tuple(found for found in self.pools.values() if found.server(name) is not None)
+        """The pools that use a server, or have pods there although it is not to be found now; oldest first."""
+        return tuple(
+            found
+            for found in self.pools.values()
+            if found.server(name) is not None or name in found.placement.values()
+        )
 
     def generation_elsewhere(self, uid: str, budget: str) -> int:
         """The highest generation that another ledger knows for a pod: generations are per pod, not per ledger."""

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from pgpool_operator.cluster.kinds import POD, Kind
-from pgpool_operator.cluster.store import Store
+from pgpool_operator.cluster.store import Change, Store
 
-Heard = list[tuple[str, bool]]
+Heard = list[tuple[str, Change]]
 
 
 def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def store() -> Store:
 def heard(store: Store) -> Heard:
     heard: Heard = []
 
-    def listen(_kind: Kind, obj: dict[str, Any], gone: bool) -> None:
-        heard.append((f"{obj['metadata']['uid']}@{obj['metadata']['resourceVersion']}", gone))
+    def listen(_kind: Kind, obj: dict[str, Any], change: Change) -> None:
+        heard.append((f"{obj['metadata']['uid']}@{obj['metadata']['resourceVersion']}", change))
 
     store.listen(listen)
     return heard
@@ -33,14 +33,14 @@ def test_a_newer_version_replaces_an_older_one(store: Store, heard: Heard) -> No
     store.put(POD, pod("a", 1))
     store.put(POD, pod("a", 2))
     assert store.get(POD, "shop", "a") == pod("a", 2)
-    assert heard == [("a@1", False), ("a@2", False)]
+    assert heard == [("a@1", Change.PUT), ("a@2", Change.PUT)]
 
 
 def test_an_older_version_never_replaces_a_newer_one(store: Store, heard: Heard) -> None:
     store.put(POD, pod("a", 2))
     assert not store.put(POD, pod("a", 1))
     assert store.get(POD, "shop", "a") == pod("a", 2)
-    assert heard == [("a@2", False)]
+    assert heard == [("a@2", Change.PUT)]
 
 
 def test_a_late_event_does_not_bring_a_deleted_object_back(store: Store, heard: Heard) -> None:
@@ -48,13 +48,13 @@ def test_a_late_event_does_not_bring_a_deleted_object_back(store: Store, heard: 
     store.remove(POD, pod("a", 3))
     assert not store.put(POD, pod("a", 2))
     assert store.get(POD, "shop", "a") is None
-    assert heard == [("a@1", False), ("a@3", True)]
+    assert heard == [("a@1", Change.PUT), ("a@3", Change.DELETED)]
 
 
 def test_a_successor_of_the_same_name_means_that_the_predecessor_is_gone(store: Store, heard: Heard) -> None:
     store.put(POD, pod("a", 1, uid="old"))
     store.put(POD, pod("a", 2, uid="new"))
-    assert heard == [("old@1", False), ("old@1", True), ("new@2", False)]
+    assert heard == [("old@1", Change.PUT), ("old@1", Change.MISSED), ("new@2", Change.PUT)]
 
 
 def test_the_deletion_of_a_predecessor_leaves_its_successor(store: Store) -> None:
@@ -68,7 +68,7 @@ def test_a_listing_finds_deletions_that_no_event_told_of(store: Store, heard: He
     store.put(POD, pod("b", 2))
     assert store.replace(POD, [pod("b", 2)], "10") == [pod("a", 1)]
     assert list(store.all(POD, "shop")) == [pod("b", 2)]
-    assert heard[-1] == ("a@1", True)
+    assert heard[-1] == ("a@1", Change.MISSED)
 
 
 def test_a_listing_does_not_remove_what_is_younger_than_itself(store: Store) -> None:
