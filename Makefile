@@ -1,6 +1,6 @@
 # What a developer types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help venv lock up load down
+.PHONY: help demo test unit lint bench venv lock up load down
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -9,6 +9,25 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: up ## Install the operator, a sample database and a PgPool, and show what they do (under a minute once up)
+	@$(PYTHON) -m e2e.demo
+
+test: lint up ## Everything: lint, then unit, property, admission and end-to-end tests on the cluster
+	KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
+		$(PYTHON) -m pytest tests e2e
+
+unit: lint ## What needs no cluster: lint, then unit and property tests
+	$(PYTHON) -m pytest tests/unit tests/property
+
+lint: venv ## Style, types, and which module may import which
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy operator pooler e2e tests
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: up ## Compare a pool with bare PgBouncer and with no pooler (under 5 min)
+	@$(PYTHON) -m e2e.bench
 
 venv: $(VENV)/current ## Make the Python environment, .venv, from the lock file (about 30 s; needs Python 3.11 or later)
 
