@@ -15,7 +15,7 @@ from . import sql
 from .reach import Answer
 
 IDENTITY_SECONDS: Final = 60.0
-RETRY_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
@@ -54,6 +54,10 @@ class Enquiries:
         self._next_identity = 0.0
         self._cancel("identity")
 
+    def ask_again(self) -> None:
+        """The server was away; it may be another one, or a newer version."""
+        self._next_identity = 0.0
+
     def identify(self, setup: Setup, now: float) -> None:
         """Ask the server who it is, if that is due."""
         if now < self._next_identity or not self.warm:
@@ -64,8 +68,8 @@ class Enquiries:
             self.problems = (Problem(field="auth.userSecrets", text=text, reason="NoClearPassword"),)
             return
         self.problems = ()
-        if self._begin("identity", self._identify(access, setup)):
-            self._next_identity = now + (IDENTITY_SECONDS if self.identity is not None else RETRY_SECONDS)
+        if self._begin("identity", self._identify(access, setup, now)):
+            self._next_identity = now + RETRY_SECONDS
 
     def probe(self, setup: Setup, answered: Callable[[Answer], None], now: float) -> None:
         """Look whether the server takes connections, at most once a second."""
@@ -86,9 +90,10 @@ class Enquiries:
             self.warm = True
             self.answered()
 
-    async def _identify(self, access: sql.Access, setup: Setup) -> None:
+    async def _identify(self, access: sql.Access, setup: Setup, now: float) -> None:
         try:
             self.identity = await sql.identify(access, setup.pool_mode(access.database))
+            self._next_identity = now + IDENTITY_SECONDS
             self.answered()
         except (psycopg.Error, TimeoutError) as error:
             log.warning("the server did not say who it is", error=str(error).strip() or "no answer")

@@ -11,6 +11,8 @@ from pgpool_pooler.engines.base import EngineStatus, FailureKind, Material, Serv
 
 STARVED_SECONDS: Final = 1.0
 """Clients that wait this long while no connection exists are a reason to probe the server."""
+FRESH_SECONDS: Final = 3.0
+"""A server that goes down refuses logins while the last connections are still being closed."""
 _NO_DATABASE = re.compile(r'^database ".*" does not exist$')
 
 
@@ -34,16 +36,16 @@ class Reachability:
     silent: bool = False
     """The last probe had no answer at all: what still runs there cannot come to an end."""
     failures: dict[tuple[str, str], ServerFailure] = field(default_factory=dict)
-    _suspected: bool = False
+    _failed_at: float | None = None
     _had_connections: bool = False
     _lost_all: bool = False
     _starved_since: float | None = None
 
-    def failed(self, failure: ServerFailure) -> None:
+    def failed(self, failure: ServerFailure, now: float) -> None:
         """The engine could not open a connection."""
         self.failures[failure.database, failure.user] = failure
         if failure.kind is FailureKind.UNREACHABLE:
-            self._suspected = True
+            self._failed_at = now
             self.error = failure.text
 
     def observed(self, status: EngineStatus, now: float) -> None:
@@ -52,14 +54,13 @@ class Reachability:
             self.failures.pop(pool, None)
         if status.usable > 0:
             self.reachable, self.error = True, ""
-            self._suspected, self._starved_since = False, None
+            self._starved_since = None
             self._had_connections, self._lost_all = True, False
             return
         self._lost_all |= self._had_connections and not status.paused
         self._had_connections = False
-        if self._suspected and not self.outage:
+        if self._failed_at is not None and now - self._failed_at < FRESH_SECONDS and not self.outage:
             self.outage, self.reachable = True, False
-        self._suspected = False
         if status.waiting == 0 or status.paused:
             self._starved_since = None
         elif self._starved_since is None:
@@ -76,7 +77,7 @@ class Reachability:
         self.silent = answer is Answer.SILENT
         self.reachable = answers
         self.outage = not answers
-        self._suspected, self._starved_since, self._lost_all = False, None, False
+        self._failed_at, self._starved_since, self._lost_all = None, None, False
         if answers:
             self.error = ""
             self._forget(FailureKind.UNREACHABLE)

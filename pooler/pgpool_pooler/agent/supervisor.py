@@ -89,7 +89,7 @@ class Supervisor:
 
     def server_failed(self, failure: ServerFailure) -> None:
         """The engine said that it could not open a connection."""
-        self._reach.failed(failure)
+        self._reach.failed(failure, self._clock.now())
         self.wake()
 
     def leave(self) -> None:
@@ -317,6 +317,7 @@ class Supervisor:
     def _probed(self, answer: Answer) -> None:
         if (answer is Answer.ACCEPTS) is self._reach.outage:
             log.info("server probed", answer=answer)
+            self._enquiries.ask_again()
         self._reach.probed(answer)
         self.wake()
 

@@ -1,4 +1,4 @@
-from pgpool_pooler.agent.reach import STARVED_SECONDS, Answer, Reachability, failure_problems
+from pgpool_pooler.agent.reach import FRESH_SECONDS, STARVED_SECONDS, Answer, Reachability, failure_problems
 from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, FailureKind, ServerFailure, User
 
 from .builders import material, status
@@ -10,7 +10,7 @@ NOTHING = EngineStatus()
 
 def test_a_failed_login_without_a_connection_left_is_an_outage() -> None:
     reach = Reachability()
-    reach.failed(REFUSED)
+    reach.failed(REFUSED, 0)
     reach.observed(NOTHING, 0)
     assert reach.outage
     assert reach.reachable is False
@@ -19,15 +19,31 @@ def test_a_failed_login_without_a_connection_left_is_an_outage() -> None:
 
 def test_a_failed_login_beside_working_connections_is_no_outage() -> None:
     reach = Reachability()
-    reach.failed(REFUSED)
+    reach.failed(REFUSED, 0)
     reach.observed(status({"app": 1}), 0)
     assert not reach.outage
     assert reach.reachable
 
 
+def test_a_login_that_failed_while_the_last_connections_were_closing_counts_when_they_are_gone() -> None:
+    reach = Reachability()
+    reach.failed(REFUSED, 0)
+    reach.observed(status({"app": 1}), 0.01)
+    reach.observed(NOTHING, 0.02)
+    assert reach.outage
+
+
+def test_an_old_failure_does_not_count() -> None:
+    reach = Reachability()
+    reach.failed(REFUSED, 0)
+    reach.observed(status({"app": 1}), 0.01)
+    reach.observed(NOTHING, FRESH_SECONDS)
+    assert not reach.outage
+
+
 def test_a_refused_password_never_pauses_the_others() -> None:
     reach = Reachability()
-    reach.failed(ServerFailure(FailureKind.LOGIN, "app", "app", "password authentication failed"))
+    reach.failed(ServerFailure(FailureKind.LOGIN, "app", "app", "password authentication failed"), 0)
     reach.observed(NOTHING, 0)
     assert not reach.outage
 
@@ -73,7 +89,7 @@ def test_connections_that_hang_do_not_hide_a_silent_server() -> None:
 
 def test_an_outage_is_over_when_the_server_answers() -> None:
     reach = Reachability()
-    reach.failed(REFUSED)
+    reach.failed(REFUSED, 0)
     reach.observed(NOTHING, 0)
     assert reach.needs_probe(0)
     reach.probed(Answer.ACCEPTS)
@@ -83,12 +99,12 @@ def test_an_outage_is_over_when_the_server_answers() -> None:
 def test_a_failure_is_forgotten_when_that_login_works_or_the_secrets_change() -> None:
     failure = ServerFailure(FailureKind.LOGIN, "app", "app", "no")
     reach = Reachability()
-    reach.failed(failure)
+    reach.failed(failure, 0)
     reach.observed(EngineStatus(logged_in=frozenset({("app", "other")})), 0)
     assert reach.failures
     reach.observed(EngineStatus(logged_in=frozenset({("app", "app")})), 0)
     assert not reach.failures
-    reach.failed(failure)
+    reach.failed(failure, 0)
     reach.retry_logins()
     assert not reach.failures
 

@@ -101,6 +101,7 @@ class PgBouncer:
         """See Engine."""
         self._log.forget_errors()
         self._hanging_up = False
+        await self._console.close()
         self._put(self._render(setup))
         await self._process.start([str(self._binary), self._files.path(INI)])
         try:
