@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from e2e.cluster import kubeconfig, kubectl
 from e2e.kube import Kubectl, eventually
 from e2e.world import OPERATOR_NAMESPACE, Pool, Postgres, install_operator, sample_pool
 
-NAMESPACE = "e2e"
+NAMESPACE = os.environ.get("E2E_NAMESPACE", "e2e")
 
 MakePool = Callable[..., Pool]
 
@@ -25,7 +26,7 @@ def kube() -> Kubectl:
 
 @pytest.fixture(scope="session")
 def operator(kube: Kubectl) -> Kubectl:
-    install_operator(kube, restart=True)
+    install_operator(kube, restart="E2E_KEEP_OPERATOR" not in os.environ)
     return kube.within(OPERATOR_NAMESPACE)
 
 
@@ -42,6 +43,13 @@ def database(kube: Kubectl) -> Postgres:
 def make_pool(kube: Kubectl, operator: Kubectl, database: Postgres) -> Iterator[MakePool]:
     """Applies a PgPool and waits for it; afterwards it is deleted, and its reservations are seen to go."""
     del operator, database
+    with pools(kube) as make:
+        yield make
+
+
+@contextmanager
+def pools(kube: Kubectl) -> Iterator[MakePool]:
+    """What `make_pool` is, for fixtures that keep a PgPool over several tests."""
     made: list[Pool] = []
 
     def make(name: str = "app", *, wait: bool = True, **spec: Any) -> Pool:

@@ -19,7 +19,9 @@ LEASE = "pgpool-operator"
 def install_operator(kubectl: Kubectl, *, restart: bool) -> None:
     """Apply the CRDs and the operator; `restart` makes sure that its pods run the image as it is now."""
     system = kubectl.within(OPERATOR_NAMESPACE)
-    kubectl.within("")("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "manifests/operator"))
+    kubectl.within("")(
+        "apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "manifests/operator")
+    )
     if restart:
         system("rollout", "restart", "deployment/pgpool-operator")
     system("rollout", "status", "deployment/pgpool-operator", "--timeout=240s")
@@ -128,6 +130,15 @@ class Pool:
         selector = f"pgpool.dev/pool={self.name}" + (f",pgpool.dev/endpoint={endpoint}" if endpoint else "")
         pods = self.kubectl.list("pods", selector)
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """Type, reason and message of each event about it."""
+        uid = self.object()["metadata"]["uid"]
+        return [
+            (event["type"], event["reason"], event["message"])
+            for event in self.kubectl.list("events")
+            if event["involvedObject"].get("uid") == uid
+        ]
 
     def service_ip(self, suffix: str = "rw") -> str:
         """The cluster IP of an endpoint."""
