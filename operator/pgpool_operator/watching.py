@@ -98,11 +98,7 @@ class Router:
         elif kind is POD:
             yield from self._of_pod(obj)
         else:
-            yield from (
-                Key(PGPOOL, namespace, owner["name"])
-                for owner in meta.get("ownerReferences", ())
-                if owner["kind"] == PGPOOL.name
-            )
+            yield from (Key(PGPOOL, namespace, name) for name in _pools_of(meta))
 
     def _of_pod(self, pod: Object) -> Iterator[Key]:
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels", {})
@@ -115,3 +111,10 @@ class Router:
     def _all(self, kind: Kind, namespace: str | None) -> Iterator[Key]:
         for obj in self._store.all(kind, namespace):
             yield Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _pools_of(meta: Object) -> set[str]:
+    """Whose child it is: a hand may have taken away the label or the owner, and the other still says it."""
+    owners = {owner["name"] for owner in meta.get("ownerReferences", ()) if owner["kind"] == PGPOOL.name}
+    label = meta.get("labels", {}).get(POOL_LABEL)
+    return owners | ({label} if label else set())

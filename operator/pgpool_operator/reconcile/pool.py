@@ -32,6 +32,9 @@ log = structlog.get_logger()
 
 Object = dict[str, Any]
 
+REFUSED_SECONDS = 10.0
+"""Pause between two looks at what stands in the way: objects and rights of others are not watched."""
+
 
 class RefusedError(Exception):
     """The operator must not, or may not, do what the spec asks; the text says what a person can do."""
@@ -69,7 +72,7 @@ class PoolReconciler:
             await self._apply(facts, decided)
             pause = await self._configure(facts, config_hash(facts.pool, decided.peers))
         except RefusedError as error:
-            refused = str(error)
+            refused, pause = str(error), REFUSED_SECONDS
         await self._say(self._facts(facts, World(self._store, namespace), decided, refused), facts.raw)
         return pause
 
