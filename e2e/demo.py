@@ -22,9 +22,8 @@ NAMESPACE = "demo"
 USER = "main-app"
 REMEDY = f"""
 Look at `kubectl -n {NAMESPACE} describe pgpool app` and
-`kubectl -n {OPERATOR_NAMESPACE} logs deployment/pgpool-operator`,
-then run `make demo` again. Before it, for a fresh sample: `kubectl delete namespace {NAMESPACE}`; for a fresh cluster:
-`make down`."""
+`kubectl -n {OPERATOR_NAMESPACE} logs deployment/pgpool-operator`, then run `make demo` again.
+Before it, for a fresh sample: `kubectl delete namespace {NAMESPACE}`; for a fresh cluster: `make down`."""
 
 
 class ShellError(Exception):
