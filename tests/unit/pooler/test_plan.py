@@ -99,6 +99,14 @@ def test_a_database_that_is_no_longer_granted_is_closed_before_it_leaves_the_fil
     assert closed.setup.limits == {"a": 4}
 
 
+def test_while_all_is_paused_a_database_that_goes_keeps_its_limit_until_its_connections_are_gone() -> None:
+    paused = status({"a": 0, "b": 1}, paused=True)
+    assert decide(view(grant({"a": 4}), RUNNING, status=paused, outage=True)) == Idle()
+    gone = decide(view(grant({"a": 4}), RUNNING, status=status({"a": 0, "b": 0}, paused=True), outage=True))
+    assert isinstance(gone, Apply)
+    assert "b" not in gone.setup.limits
+
+
 def test_a_database_that_comes_back_while_it_is_being_closed_is_opened_again() -> None:
     retired = status({}, retired=frozenset({"b"}))
     assert decide(view(grant({"a": 2, "b": 2}), RUNNING, status=retired)) == Revive("b")
