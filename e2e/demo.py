@@ -20,6 +20,10 @@ from e2e.world import OPERATOR_NAMESPACE, OPERATOR_SELECTOR, REPOSITORY, Pool, P
 
 NAMESPACE = "demo"
 USER = "main-app"
+FENCE = (
+    'ALTER ROLE "main-app" CONNECTION LIMIT 24;',
+    "ALTER ROLE \"main-app\" SET client_connection_check_interval = '1s';",
+)
 REMEDY = f"""
 Look at `kubectl -n {NAMESPACE} describe pgpool app` and
 `kubectl -n {OPERATOR_NAMESPACE} logs deployment/pgpool-operator`, then run `make demo` again.
@@ -117,14 +121,12 @@ def queries(shell: Shell) -> None:
         raise ShellError("the endpoints reach the wrong servers: app-rw should say f, app-ro t")
 
 
-def fence(shell: Shell) -> None:
+def fence(postgres: Postgres) -> None:
     """What makes PostgreSQL itself refuse more than the budget."""
     _explain("A fence in PostgreSQL itself, in case anything else logs in as the pool's user.")
-    shell(
-        "kubectl -n demo exec main-a-0 -- bash -c 'PGPASSWORD=$SUPERUSER_PASSWORD psql -h main -U postgres app -q "
-        '-c "ALTER ROLE \\"main-app\\" CONNECTION LIMIT 24;" '
-        "-c \"ALTER ROLE \\\"main-app\\\" SET client_connection_check_interval = '\\''1s'\\'';\"'"
-    )
+    for statement in FENCE:
+        click.secho(f"app=# {statement}", bold=True)
+        postgres.query(statement)
 
 
 def load(shell: Shell, app: Pool, postgres: Postgres) -> None:
@@ -159,7 +161,7 @@ def tell(shell: Shell) -> None:
         "kubectl -n demo get pgbudget main-a-0 -o jsonpath="
         "'{range .status.grants[*]}{.pod} {.state} {.reserved}{\"\\n\"}{end}'"
     )
-    shell("kubectl -n demo events --for pgpool/app | tail -n 5")
+    shell("kubectl -n demo events --for pgpool/app")
     shell(
         'kubectl get --raw "/api/v1/namespaces/demo/pods/$(kubectl -n demo get pods -l pgpool.dev/endpoint=write '
         "-o jsonpath='{.items[0].metadata.name}'):9127/proxy/v1/state\""
@@ -191,7 +193,7 @@ def main() -> None:
         postgres = database(kube)
         app = pool(shell, kube)
         queries(shell)
-        fence(shell)
+        fence(postgres)
         load(shell, app, postgres)
         tell(shell)
     click.secho(f"\nDone in {time.monotonic() - started:.0f} s. Worth trying next:", fg="cyan")
