@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from e2e.cluster import kubeconfig, kubectl
-from e2e.kube import Kubectl, KubectlError, Object
+from e2e.kube import Kubectl, KubectlError, Object, eventually
 from e2e.world import OPERATOR_NAMESPACE, OPERATOR_SELECTOR, REPOSITORY, Pool, leader, sample_pool
 
 NAMESPACE = "bench"
@@ -183,7 +183,8 @@ def cost(kube: Kubectl, pod: str) -> Cost:
 def at_rest(kube: Kubectl) -> str:
     """A table of the memory and CPU of the operator's and the agent's process, nothing being asked of them."""
     system = kube.within(OPERATOR_NAMESPACE)
-    leading = leader(system)
+    system("rollout", "status", "deployment/pgpool-operator", "--timeout=120s")
+    leading = eventually("an operator leads", lambda: leader(system))
     operators = {pod["metadata"]["name"] for pod in system.list("pods", OPERATOR_SELECTOR)}
     agent = Pool(kube, "app").pods()[0]["metadata"]["name"]
     seen = {

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
+import psycopg
 
 from e2e.cluster import bin_dir, kubeconfig, kubectl
+from e2e.cluster.shell import GroundError
 from e2e.judge.sampler import Sampler
-from e2e.kube import Kubectl, KubectlError
+from e2e.kube import Kubectl, KubectlError, eventually
 from e2e.rollout import ensure_current
 from e2e.world import OPERATOR_NAMESPACE, OPERATOR_SELECTOR, REPOSITORY, Pool, Postgres, leader
 
@@ -81,8 +83,7 @@ def install(shell: Shell, kube: Kubectl) -> None:
     system = kube.within(OPERATOR_NAMESPACE)
     ensure_current(system, "pgpool-operator:dev", OPERATOR_SELECTOR)
     shell("kubectl -n pgpool-system rollout status deployment/pgpool-operator --timeout=240s")
-    while not leader(system):
-        time.sleep(0.5)
+    eventually("an operator leads", lambda: leader(system))
 
 
 def database(kube: Kubectl) -> Postgres:
@@ -180,7 +181,7 @@ def _one_message() -> Iterator[None]:
     """What goes wrong ends in one message that says what to do."""
     try:
         yield
-    except (AssertionError, KubectlError, ShellError) as error:
+    except (AssertionError, GroundError, KubectlError, ShellError, psycopg.Error) as error:
         raise click.ClickException(f"{error}{REMEDY}") from error
 
 
