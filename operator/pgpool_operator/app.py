@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import signal
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import kopf
 import prometheus_client
@@ -57,6 +58,8 @@ class _Parts:
 
 async def run(settings: Settings) -> None:
     """Run until stopped (SIGTERM) or until leadership is lost; the caller exits then."""
+    signalled = asyncio.Event()
+    _on_signals(signalled)
     await _login()
     prometheus_client.start_http_server(settings.metrics_port)
     async with ApiClient() as client:
@@ -68,21 +71,40 @@ async def run(settings: Settings) -> None:
         await sweeper.fill()
         log.info("caches filled", pools=sum(1 for _ in store.all(PGPOOL)), nodes=nodes)
         parts = _Parts(settings, client, api, store, queue, Router(store, queue), deaths)
-        stop = asyncio.Event()
-        tasks = [
-            asyncio.create_task(_watch(parts, sweeper, stop), name="watches"),
+        watching, stop = asyncio.Event(), asyncio.Event()
+        leader = asyncio.create_task(_lead(parts), name="leader")
+        others: tuple[asyncio.Task[Any], ...] = (
             asyncio.create_task(sweeper.run(), name="sweeper"),
-            asyncio.create_task(_lead(parts), name="leader"),
-        ]
-        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            asyncio.create_task(_watch(parts, sweeper, watching, stop), name="watches"),
+            asyncio.create_task(_signals(watching, signalled), name="signals"),
+        )
+        done, _ = await asyncio.wait((leader, *others), return_when=asyncio.FIRST_COMPLETED)
+        # The leader first: it gives the Lease back, and another replica goes on.
+        await _end(leader)
         stop.set()
-        for task in pending:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        for task in others:
+            await _end(task)
         for task in done:
             if not task.cancelled():
                 task.result()
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+
+
+def _on_signals(signalled: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+
+
+async def _signals(watching: asyncio.Event, signalled: asyncio.Event) -> None:
+    """Return when the operator is to stop. kopf takes the signals for itself at its start, and would end the
+    watches while the leader still works: here they are taken back."""
+    await watching.wait()
+    _on_signals(signalled)
+    await signalled.wait()
 
 
 def _identity() -> str:
@@ -108,7 +130,7 @@ async def _may_see_nodes(api: Api) -> bool:
     return True
 
 
-async def _watch(parts: _Parts, sweeper: Sweeper, stop: asyncio.Event) -> None:
+async def _watch(parts: _Parts, sweeper: Sweeper, watching: asyncio.Event, stop: asyncio.Event) -> None:
     handlers = registry(parts.store, nodes=parts.deaths.nodes_visible)
 
     @kopf.on.startup(registry=handlers)
@@ -137,6 +159,7 @@ async def _watch(parts: _Parts, sweeper: Sweeper, stop: asyncio.Event) -> None:
         standalone=True,
         identity=_identity(),  # type: ignore[arg-type]
         liveness_endpoint=f"http://0.0.0.0:{parts.settings.health_port}/healthz",
+        ready_flag=watching,
         stop_flag=stop,
     )
 
@@ -151,12 +174,13 @@ async def _lead(parts: _Parts) -> None:
             broken.set_exception(error)
 
     election = asyncio.create_task(lead(parts.client, parts.settings.lease_namespace, _identity(), work))
-    await asyncio.wait((election, broken), return_when=asyncio.FIRST_COMPLETED)
-    if broken.done():
-        election.cancel()
-        broken.result()
-    if not election.cancelled():
+    try:
+        await asyncio.wait((election, broken), return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            broken.result()
         election.result()
+    finally:
+        await _end(election)
 
 
 async def _work(parts: _Parts) -> None:

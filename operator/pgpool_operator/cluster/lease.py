@@ -53,12 +53,13 @@ class _Lock(LeaseLock):
 
     async def release(self) -> None:
         """Let the next replica lead at once instead of after the Lease's duration; best effort."""
-        lease = self.lease_reference
-        if lease is None or lease.spec is None or lease.spec.holder_identity != self.identity:
-            return
-        lease.spec.holder_identity = None
         with suppress(ApiException, *_UNREACHABLE):
             async with asyncio.timeout(RETRY_SECONDS):
+                # Read anew: the library keeps the version from before its last update.
+                lease = await self.api_instance.read_namespaced_lease(self.name, self.namespace)
+                if lease.spec is None or lease.spec.holder_identity != self.identity:
+                    return
+                lease.spec.holder_identity = None
                 await self.api_instance.replace_namespaced_lease(self.name, self.namespace, lease)
 
 
@@ -71,14 +72,26 @@ class _NoAnswerError(Exception):
 async def lead(
     client: ApiClient, namespace: str, identity: str, work: Callable[[], Coroutine[Any, Any, None]]
 ) -> None:
-    """Wait for the Lease, then run `work` until it is lost. Returns when it was lost: the caller exits."""
+    """Wait for the Lease, then run `work` until it is lost. Returns when it was lost: the caller exits.
+
+    Cancelled, it ends `work` before it gives the Lease back: two never lead at once.
+    """
+    working: list[asyncio.Task[Any]] = []
+
+    async def started() -> None:
+        if (task := asyncio.current_task()) is not None:
+            working.append(task)
+        await work()
 
     async def lost() -> None:
         log.error("leadership lost", lease=f"{namespace}/{LEASE_NAME}", identity=identity)
 
     lock = _Lock(LEASE_NAME, namespace, identity, client)
-    config = Config(lock, LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_SECONDS, work, lost)
+    config = Config(lock, LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_SECONDS, started, lost)
     try:
         await LeaderElection(config).run()
     finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
         await lock.release()
