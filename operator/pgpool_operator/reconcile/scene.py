@@ -101,7 +101,7 @@ class Scene:
             stale=self._stale(uid, record),
             grace_seconds=pod.grace_seconds if pod else 0.0,
             addresses=(identity.client_address,) if identity else (),
-            detects_dead_clients=identity.detects_dead_clients if identity else False,
+            detects_dead_clients=self._detects_dead_clients(uid, identity),
             dead_for=dead_for,
             released=bool(record and record.pod in self.budget.spec.release),
         )
@@ -112,6 +112,19 @@ class Scene:
         assert self.server is not None
         peer_id = self.peers.of(uid, owner.key, owner.pods)
         return compose(pod, owner.pool, self.server, order, self.heard(uid).demand, peer_id)
+
+    def _detects_dead_clients(self, uid: str, identity: ServerIdentity | None) -> bool:
+        """Whether the server notices within seconds that the pod is gone.
+
+        A pod that could not log in yet, or never will (its Secret is wrong), has not read that itself: the others
+        of its pool log in with the same settings.
+        """
+        if identity is not None:
+            return identity.detects_dead_clients
+        owner = self.owners.get(uid)
+        states = (self.heard(pod.uid).state for pod in owner.pods) if owner else iter(())
+        others = [here.identity for state in states if (here := self._here(state)) and here.identity]
+        return bool(others) and all(other.detects_dead_clients for other in others)
 
     def _stale(self, uid: str, record: GrantRecord | None) -> bool:
         pod = self.pods.get(uid)

@@ -1,0 +1,107 @@
+"""How the plan sees a pod, from what pods and ledger say."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pgpool_operator.budget import Life
+from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
+from pgpool_operator.cluster.store import Store
+from pgpool_operator.reconcile.grants import PeerIds
+from pgpool_operator.reconcile.pods import read_pod
+from pgpool_operator.reconcile.scene import Heard, Scene, observe
+from pgpool_operator.reconcile.world import World
+from pgpool_pooler.contract import Phase, ServerIdentity, ServerState, State
+
+HOST = "10.0.0.7"
+
+
+def stored(kind: str, name: str, **fields: Any) -> dict[str, Any]:
+    labels = {"pgpool.dev/pool": "app", "pgpool.dev/endpoint": "write"} if kind == "Pod" else {}
+    metadata = {
+        "name": name,
+        "namespace": "shop",
+        "uid": f"uid-{name}",
+        "resourceVersion": "1",
+        "generation": 1,
+        "creationTimestamp": "2026-11-20T10:00:00Z",
+        "labels": labels,
+    }
+    return {"kind": kind, "metadata": metadata, **fields}
+
+
+def state(name: str, detects: bool | None) -> State:
+    """What a pod says; `detects` None: it has not logged in yet."""
+    identity = ServerIdentity(
+        address=HOST,
+        port=5432,
+        started_at=datetime(2026, 11, 20, tzinfo=UTC),
+        version="17.6",
+        max_connections=100,
+        reserved_connections=3,
+        in_recovery=False,
+        client_address="10.0.0.1",
+        detects_dead_clients=bool(detects),
+    )
+    here = ServerState(
+        host=HOST,
+        port=5432,
+        cap=4,
+        open=0,
+        active=0,
+        reachable=None,
+        identity=identity if detects is not None else None,
+    )
+    return State(
+        uid=f"uid-{name}",
+        pod=name,
+        phase=Phase.GATED,
+        ready=False,
+        generation=1,
+        acknowledged=0,
+        cap=4,
+        servers=(here,),
+    )
+
+
+def scene(*states: State) -> Scene:
+    store = Store()
+    spec = {
+        "database": {"servers": [{"host": HOST, "cpu": 8}]},
+        "databases": [{"name": "app"}],
+        "auth": {"userSecrets": [{"name": "main-app"}]},
+        "write": {},
+    }
+    store.put(PGPOOL, stored("PgPool", "app", spec=spec))
+    budget = stored("PgBudget", f"{HOST}-5432", spec={"server": {"host": HOST, "port": 5432}})
+    store.put(PGBUDGET, budget)
+    pods = [stored("Pod", said.pod, spec={}, status={}) for said in states]
+    for pod in pods:
+        store.put(POD, pod)
+    known = {said.uid: said for said in states}
+    heard = lambda uid: Heard(known.get(uid), {})  # noqa: E731
+    return observe(budget, World(store, "shop"), map(read_pod, pods), heard, PeerIds())
+
+
+@pytest.mark.parametrize(
+    ("others", "detects"),
+    [
+        ((True, True), True),
+        ((True, False), False),
+        ((None,), False),
+        ((), False),
+    ],
+    ids=["all others read it", "one read otherwise", "the other could not read it either", "it is alone"],
+)
+def test_a_pod_that_never_logged_in_is_noticed_to_go_as_the_others_of_its_pool_are(
+    others: tuple[bool | None, ...], detects: bool
+) -> None:
+    mates = [state(f"mate-{number}", read) for number, read in enumerate(others)]
+    view = scene(state("new", None), *mates).view("uid-new", Life.ALIVE, 0.0)
+    assert view.detects_dead_clients is detects
+
+
+def test_what_a_pod_has_read_itself_holds_for_it() -> None:
+    view = scene(state("new", False), state("mate", True)).view("uid-new", Life.ALIVE, 0.0)
+    assert not view.detects_dead_clients
