@@ -1,7 +1,8 @@
 """The keyed work queue between events and reconciles.
 
 As controller-runtime's: a key that is added many times is worked on once, never by two workers at a time, and
-again afterwards if it was added meanwhile; a failed key comes back after its own growing delay.
+again afterwards if it was added meanwhile; a failed key comes back after its own growing delay. Unlike there, a
+key that fails is not tried at once by whatever happens meanwhile: under load something always does.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 60.0
+EAGER_DELAY_SECONDS = 1.0
+"""A failed key that is added again waits for its delay, but no longer than this: what happened may help it."""
 
 
 class WorkQueue(Generic[K]):
@@ -23,6 +26,7 @@ class WorkQueue(Generic[K]):
         self._working: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._not_before: dict[K, float] = {}
         self._due: dict[K, float] = {}
         self._later: list[tuple[float, int, K]] = []
         self._sequence = 0
@@ -32,9 +36,13 @@ class WorkQueue(Generic[K]):
         return len(self._ready) + len(self._again)
 
     def add(self, key: K) -> None:
-        """Reconcile `key` as soon as a worker is free."""
+        """Reconcile `key` as soon as a worker is free; if it has just failed, a little later."""
         if key in self._working:
             self._again.add(key)
+            return
+        rest = self._not_before.get(key, 0.0) - asyncio.get_running_loop().time()
+        if rest > 0:
+            self.add_after(key, rest)
             return
         self._ready[key] = None
         self._wake.set()
@@ -68,6 +76,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The reconcile of `key` succeeded."""
         self._failures.pop(key, None)
+        self._not_before.pop(key, None)
         self._finish(key)
 
     def failed(self, key: K) -> float:
@@ -75,6 +84,8 @@ class WorkQueue(Generic[K]):
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0**failures)
+        now = asyncio.get_running_loop().time()
+        self._not_before[key] = now + min(delay, EAGER_DELAY_SECONDS)
         self._finish(key)
         self.add_after(key, delay)
         return delay

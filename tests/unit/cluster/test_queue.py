@@ -39,7 +39,10 @@ async def test_a_failed_key_comes_back_by_itself(queue: WorkQueue[str]) -> None:
     assert await queue.take() == "a"
 
 
-async def test_the_delay_grows_with_each_failure_up_to_a_limit(queue: WorkQueue[str]) -> None:
+async def test_the_delay_grows_with_each_failure_up_to_a_limit(
+    queue: WorkQueue[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgpool_operator.cluster.queue.EAGER_DELAY_SECONDS", 0.0)
     delays = []
     for _ in range(20):
         queue.add("a")
@@ -47,6 +50,37 @@ async def test_the_delay_grows_with_each_failure_up_to_a_limit(queue: WorkQueue[
     assert delays[0] == FIRST_DELAY_SECONDS
     assert delays == sorted(delays)
     assert delays[-1] == LONGEST_DELAY_SECONDS
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["after it failed", "while it was worked on"])
+async def test_a_failed_key_that_is_added_again_waits_for_its_delay(
+    queue: WorkQueue[str], monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+) -> None:
+    monkeypatch.setattr("pgpool_operator.cluster.queue.FIRST_DELAY_SECONDS", 3600.0)
+    monkeypatch.setattr("pgpool_operator.cluster.queue.EAGER_DELAY_SECONDS", 3600.0)
+    monkeypatch.setattr("pgpool_operator.cluster.queue.LONGEST_DELAY_SECONDS", 3600.0)
+    queue.add("a")
+    await queue.take()
+    if meanwhile:
+        queue.add("a")
+    queue.failed("a")
+    queue.add("a")
+    queue.add("b")
+    assert await queue.take() == "b"
+    assert len(queue) == 0
+
+
+async def test_what_happens_brings_a_key_that_fails_for_long_forward(
+    queue: WorkQueue[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgpool_operator.cluster.queue.FIRST_DELAY_SECONDS", 3600.0)
+    monkeypatch.setattr("pgpool_operator.cluster.queue.LONGEST_DELAY_SECONDS", 3600.0)
+    monkeypatch.setattr("pgpool_operator.cluster.queue.EAGER_DELAY_SECONDS", 0.01)
+    queue.add("a")
+    queue.failed(await queue.take())
+    queue.add("a")
+    async with asyncio.timeout(10):
+        assert await queue.take() == "a"
 
 
 async def test_a_success_forgets_the_failures(queue: WorkQueue[str]) -> None:
