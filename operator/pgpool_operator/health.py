@@ -49,7 +49,7 @@ class Sweeper:
             for kind in self._kinds:
                 try:
                     await self._judge(kind)
-                except (ApiError, OSError, TimeoutError) as error:
+                except ApiError as error:
                     log.warning("listing failed", kind=kind.name, error=str(error))
 
     async def _judge(self, kind: Kind) -> None:

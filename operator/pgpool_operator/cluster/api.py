@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
@@ -23,7 +24,7 @@ _PAGE = 500
 
 
 class ApiError(Exception):
-    """The API server refused a request: its HTTP status and its own words."""
+    """The API server refused a request: its HTTP status and its own words. Status 0: it gave no answer."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")
@@ -45,6 +46,11 @@ class ApiError(Exception):
         """The operator's role does not allow it."""
         return self.status == 403
 
+    @property
+    def invalid(self) -> bool:
+        """What was asked for is not acceptable: the same request fails again."""
+        return self.status in (400, 422)
+
 
 class Api:
     """A thin client that speaks dictionaries: list, get, apply, patch, replace, delete."""
@@ -59,6 +65,8 @@ class Api:
                 body: Object = await response.json()
         except DynamicApiError as error:
             raise ApiError(int(error.status), _words(error)) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiError(0, f"no answer from the API server: {error!r}") from error
         return body
 
     async def list(
