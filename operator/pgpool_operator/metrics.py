@@ -21,3 +21,9 @@ RESERVED = Gauge("pgpool_budget_reserved", "Connections that grants hold.", ["na
 UNKNOWN = Gauge(
     "pgpool_budget_unknown", "The part of the reserved that unreachable pods hold.", ["namespace", "budget"]
 )
+
+
+def forget_budget(namespace: str, budget: str) -> None:
+    """It is gone: its last numbers are not shown for ever."""
+    for gauge in (BUDGET, RESERVED, UNKNOWN):
+        gauge.remove(namespace, budget)

@@ -45,6 +45,8 @@ class BudgetReconciler:
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One step; returns after how many seconds to look again, None: when something happens."""
         raw = self._store.get(PGBUDGET, namespace, name)
+        if raw is None:
+            metrics.forget_budget(namespace, name)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return None
         pods = (read_pod(pod) for pod in self._store.all(POD, namespace) if is_pooler(pod))
@@ -54,9 +56,6 @@ class BudgetReconciler:
             return None
         books = await self._books(scene, namespace)
         await self._commit(scene, next_status(books))
-        for uid in set(scene.records) - set(books.plan.ledger.reservations):
-            self._deaths.forget(uid)
-            self._pokes.settled(uid)
         orders = {**books.plan.leaving, **books.plan.orders}
         pauses = [books.plan.look_again, await self._send(scene, orders)]
         if books.plan.held:
@@ -134,16 +133,14 @@ class BudgetReconciler:
         state = self._agents.state(uid)
         if state is None or state.generation >= grant.generation:
             return []
-        return await self._poke(pod, f"grant {grant.generation}")
+        return [await self._poke(pod, str(grant.generation))]
 
-    async def _poke(self, pod: PoolerPod, change: str) -> list[float]:
-        wait = self._pokes.wait(pod.uid, change)
-        if wait == 0.0:
+    async def _poke(self, pod: PoolerPod, generation: str) -> float:
+        if self._pokes.wait(pod.uid, "grant", generation) == 0.0:
             await self._annotate(pod, {POKE_ANNOTATION: datetime.now(UTC).isoformat()})
-            self._pokes.poked(pod.uid, change)
+            self._pokes.poked(pod.uid, "grant", generation)
             metrics.POKES.inc()
-            wait = self._pokes.wait(pod.uid, change)
-        return [wait]
+        return self._pokes.wait(pod.uid, "grant", generation)
 
     async def _annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> Object:
         written = await self._api.annotate(pod.raw, annotations)

@@ -5,19 +5,24 @@ times are of this process's monotonic clock, so a restart of the operator only m
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..api import GrantRecord
 from ..budget import Life, NodeFacts, PodFacts, life
 from ..cluster.api import Api
-from ..cluster.kinds import LEASE, NODE, POD, Kind
+from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
 from ..cluster.store import Change, Store
 from .pods import PoolerPod, is_pooler, read_pod
 
 Object = dict[str, Any]
 
 NODE_LEASES = "kube-node-lease"
+LEASE_PAUSE_SECONDS = 2.0
+"""Between two looks at one node's Lease, however many pods are missing there; the kubelet renews every 10 s."""
+KEEP_SECONDS = 600.0
+"""The end of a pod that no ledger names is kept for as long: the ledger may be about to name it."""
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
@@ -30,9 +35,10 @@ class _Gone:
 
 @dataclass
 class _Lease:
-    renew_time: str = ""
-    seen_at: float | None = None
-    """When this process saw it move; the first sight is no move."""
+    renew_time: str
+    looked_at: float
+    renewed_at: float | None = None
+    """No later than its last renewal: when this process looked last and the renewal was not there yet."""
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Deaths:
     api: Api
     store: Store
     nodes_visible: bool
+    clock: Callable[[], float] = time.monotonic
     _gone: dict[str, _Gone] = field(default_factory=dict)
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
@@ -51,7 +58,7 @@ class Deaths:
 
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
-        now = time.monotonic()
+        now = self.clock()
         facts = self._facts(namespace, record, now)
         node = await self._node(facts.node, missing=not facts.exists) if self.nodes_visible else None
         found = life(facts, node)
@@ -60,15 +67,24 @@ class Deaths:
             return found, 0.0
         return found, now - self._dead_since.setdefault(record.uid, now)
 
-    def forget(self, uid: str) -> None:
-        """Its reservation is gone."""
-        self._gone.pop(uid, None)
-        self._dead_since.pop(uid, None)
-
     def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
-        if kind is POD and change is not Change.PUT and is_pooler(obj):
+        if change is Change.PUT:
+            return
+        if kind is NODE:
+            self._leases.pop(obj["metadata"]["name"], None)
+        elif kind is POD and is_pooler(obj):
+            self._prune()
             last = read_pod(obj) if change is Change.DELETED else None
-            self._gone[obj["metadata"]["uid"]] = _Gone(time.monotonic(), last)
+            self._gone[obj["metadata"]["uid"]] = _Gone(self.clock(), last)
+
+    def _prune(self) -> None:
+        """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
+        old = {uid for uid, gone in self._gone.items() if gone.since < self.clock() - KEEP_SECONDS}
+        for ledger in self.store.all(PGBUDGET) if old else ():
+            old -= {grant["uid"] for grant in ledger.get("status", {}).get("grants", ())}
+        for uid in old:
+            del self._gone[uid]
+            self._dead_since.pop(uid, None)
 
     def _facts(self, namespace: str, record: GrantRecord, now: float) -> PodFacts:
         raw = self.store.get(POD, namespace, record.pod)
@@ -100,12 +116,19 @@ class Deaths:
         return NodeFacts(ready, renewed, out_of_service=_OUT_OF_SERVICE in taints)
 
     async def _renewed(self, node: str) -> float | None:
+        """A time that the node's kubelet has certainly renewed its Lease after; None before it was seen to."""
+        known, now = self._leases.get(node), self.clock()
+        if known is not None and now < known.looked_at + LEASE_PAUSE_SECONDS:
+            return known.renewed_at
         lease = await self.api.get(LEASE, NODE_LEASES, node)
         renew_time = str((lease or {}).get("spec", {}).get("renewTime", ""))
-        known = self._leases.setdefault(node, _Lease(renew_time))
+        known = self._leases.setdefault(node, _Lease(renew_time, now))
+        if now < known.looked_at:
+            return known.renewed_at
         if renew_time != known.renew_time:
-            known.renew_time, known.seen_at = renew_time, time.monotonic()
-        return known.seen_at
+            known.renew_time, known.renewed_at = renew_time, known.looked_at
+        known.looked_at = now
+        return known.renewed_at
 
 
 def _seen(pod: PoolerPod, gone_since: float | None = None) -> PodFacts:

@@ -5,6 +5,7 @@ With twenty pods of a node patched at once, 4% of the wake-ups are lost and woul
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 FIRST_SECONDS = 1.5
@@ -13,28 +14,35 @@ LONGEST_SECONDS = 60.0
 
 @dataclass
 class _Overdue:
+    change: str
     since: float
     pokes: int = 0
 
 
 @dataclass
 class Pokes:
-    """When to poke whom, by pod and by what it should have noticed."""
+    """When to poke whom, by pod and by what it should have noticed: of each subject the newest change counts."""
 
-    _overdue: dict[tuple[str, str], _Overdue] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    _overdue: dict[str, dict[str, _Overdue]] = field(default_factory=dict)
 
-    def wait(self, uid: str, change: str) -> float:
+    def wait(self, uid: str, subject: str, change: str) -> float:
         """Seconds until the pod is to be poked because it has not noticed `change`; 0: now."""
-        known = self._overdue.setdefault((uid, change), _Overdue(time.monotonic()))
+        known = self._known(uid, subject, change)
         pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0**known.pokes)
-        return max(0.0, known.since + pause - time.monotonic())
+        return max(0.0, known.since + pause - self.clock())
 
-    def poked(self, uid: str, change: str) -> None:
+    def poked(self, uid: str, subject: str, change: str) -> None:
         """It was poked just now."""
-        known = self._overdue[(uid, change)]
-        known.since, known.pokes = time.monotonic(), known.pokes + 1
+        known = self._known(uid, subject, change)
+        known.since, known.pokes = self.clock(), known.pokes + 1
 
-    def settled(self, uid: str) -> None:
-        """The pod has noticed everything, or is gone."""
-        for key in [key for key in self._overdue if key[0] == uid]:
-            del self._overdue[key]
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        self._overdue.pop(uid, None)
+
+    def _known(self, uid: str, subject: str, change: str) -> _Overdue:
+        subjects = self._overdue.setdefault(uid, {})
+        if subject not in subjects or subjects[subject].change != change:
+            subjects[subject] = _Overdue(change, self.clock())
+        return subjects[subject]

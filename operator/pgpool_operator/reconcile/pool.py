@@ -117,7 +117,7 @@ class PoolReconciler:
         try:
             written = await self._api.apply(manifest)
         except ApiError as error:
-            if error.forbidden:
+            if error.forbidden or error.invalid:
                 raise RefusedError(f"{kind.name} {manifest['metadata']['name']}: {error.text}") from error
             raise
         self._store.put(kind, slim(kind, written))
@@ -141,20 +141,20 @@ class PoolReconciler:
             elif state is not None and _rejected(state):
                 continue
             elif state is not None and state.config_hash != wanted_hash:
-                pauses.append(await self._poke(pod, f"config {wanted_hash}"))
+                pauses.append(await self._poke(pod, "config", wanted_hash))
             elif state is not None and newest and state.secrets_version != newest:
-                pauses.append(await self._poke(pod, f"secrets {newest}"))
+                pauses.append(await self._poke(pod, "secrets", newest))
         return min(pauses, default=None)
 
     async def _annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> None:
         self._store.put(POD, slim(POD, await self._api.annotate(pod.raw, annotations)))
 
-    async def _poke(self, pod: PoolerPod, change: str) -> float:
-        if self._pokes.wait(pod.uid, change) == 0.0:
+    async def _poke(self, pod: PoolerPod, subject: str, change: str) -> float:
+        if self._pokes.wait(pod.uid, subject, change) == 0.0:
             await self._annotate(pod, {POKE_ANNOTATION: datetime.now(UTC).isoformat()})
-            self._pokes.poked(pod.uid, change)
+            self._pokes.poked(pod.uid, subject, change)
             metrics.POKES.inc()
-        return self._pokes.wait(pod.uid, change)
+        return self._pokes.wait(pod.uid, subject, change)
 
     def _states(self, facts: PoolFacts) -> tuple[State, ...]:
         found = (self._agents.state(pod.uid) for pod in facts.pods if not pod.deleted)

@@ -2,9 +2,9 @@
 
 from ..agents import Agents
 from ..cluster.api import Api
-from ..cluster.kinds import PGPOOL
+from ..cluster.kinds import PGPOOL, POD, Kind
 from ..cluster.queue import WorkQueue
-from ..cluster.store import Store
+from ..cluster.store import Change, Object, Store
 from ..watching import Key
 from .budget import BudgetReconciler
 from .deaths import Deaths
@@ -25,9 +25,10 @@ class Reconciler:
         image: str,
     ) -> None:
         self._queue = queue
-        pokes = Pokes()
-        self._pools = PoolReconciler(api, store, agents, pokes, image)
-        self._budgets = BudgetReconciler(api, store, agents, pokes, deaths)
+        self._pokes = Pokes()
+        self._pools = PoolReconciler(api, store, agents, self._pokes, image)
+        self._budgets = BudgetReconciler(api, store, agents, self._pokes, deaths)
+        store.listen(self._changed)
 
     async def reconcile(self, key: Key) -> None:
         """Bring what `key` names closer to what it should be; raises what went wrong."""
@@ -35,3 +36,7 @@ class Reconciler:
         seconds = await reconcile(key.namespace, key.name)
         if seconds is not None:
             self._queue.add_after(key, seconds)
+
+    def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
+        if kind is POD and change is not Change.PUT:
+            self._pokes.forget(obj["metadata"]["uid"])

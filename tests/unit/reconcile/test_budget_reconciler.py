@@ -1,0 +1,269 @@
+"""A PgBudget's reconcile against an API server in memory: what is written, in which order, and what is not."""
+
+from typing import Any
+
+import pytest
+
+from pgpool_operator import metrics
+from pgpool_operator.cluster.api import ApiError
+from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
+from pgpool_operator.cluster.store import Change
+from pgpool_operator.reconcile.budget import BudgetReconciler
+from pgpool_operator.reconcile.deaths import Deaths
+from pgpool_operator.reconcile.pokes import Pokes
+from pgpool_operator.watching import slim
+from pgpool_pooler.contract import GRANT_ANNOTATION, POKE_ANNOTATION, DatabaseState
+from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, pod_manifest, state_of
+
+
+def save_ledger(shop: Shop, **more: Any) -> None:
+    spec = {"server": {"host": HOST, "port": PORT}} | more
+    shop.server.save(PGBUDGET, {"metadata": {"name": LEDGER}, "spec": spec})
+    shop.watch()
+
+
+def reconciler_of(shop: Shop) -> BudgetReconciler:
+    deaths = Deaths(shop.api, shop.store, nodes_visible=True, clock=shop.clock)
+    return BudgetReconciler(shop.api, shop.store, shop.agents, Pokes(shop.clock), deaths)
+
+
+async def settle(shop: Shop, reconciler: BudgetReconciler) -> float | None:
+    """Reconcile and let the pods answer until nothing is written any more."""
+    while True:
+        before = len(shop.server.writes)
+        pause = await reconciler.reconcile("shop", LEDGER)
+        if len(shop.server.writes) == before:
+            return pause
+        shop.answer()
+
+
+async def settled_shop(*pods: str, **spec: Any) -> tuple[Shop, BudgetReconciler]:
+    """A shop in which all pods have what they shall have."""
+    shop = open_shop(*pods, **spec)
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    await settle(shop, reconciler)
+    shop.server.writes.clear()
+    shop.server.events.clear()
+    return shop, reconciler
+
+
+async def test_pods_share_the_whole_budget() -> None:
+    shop, _ = await settled_shop("app-1", "app-2")
+    assert [shop.ledger()[name]["reserved"] for name in ("app-1", "app-2")] == [12, 12]
+    assert shop.server.there(PGBUDGET, LEDGER)["status"]["connections"] == 24
+
+
+async def test_the_ledger_is_committed_before_any_grant_is_written() -> None:
+    shop = open_shop("app-1", "app-2")
+    save_ledger(shop)
+    await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert [write.verb for write in shop.server.writes] == ["status", "annotate", "annotate"]
+    for name, record in shop.ledger().items():
+        grant = shop.grant(name)
+        assert grant is not None
+        assert (grant.generation, grant.servers[0].cap) == (record["generation"], record["cap"])
+
+
+async def test_a_conflict_on_the_ledger_sends_no_grant() -> None:
+    shop = open_shop("app-1")
+    save_ledger(shop)
+    shop.server.save(PGBUDGET, {**shop.server.there(PGBUDGET, LEDGER), "status": {"connections": 3}})
+    with pytest.raises(ApiError) as raised:
+        await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert raised.value.conflict
+    assert shop.server.writes == []
+
+
+async def test_a_ledger_that_the_api_server_does_not_take_sends_no_grant() -> None:
+    shop = open_shop("app-1")
+    save_ledger(shop)
+    shop.server.refuse = lambda method, _path: ApiError(0, "no answer") if method == "put" else None
+    with pytest.raises(ApiError):
+        await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert shop.grant("app-1") is None
+
+
+async def test_an_unchanged_world_writes_nothing() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    for _ in range(3):
+        await reconciler.reconcile("shop", LEDGER)
+    assert shop.server.writes == []
+    assert shop.server.events == []
+
+
+async def test_an_operator_that_starts_anew_writes_nothing() -> None:
+    shop, _ = await settled_shop("app-1", "app-2")
+    await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert shop.server.writes == []
+
+
+async def test_a_pod_that_changed_since_it_was_seen_is_granted_in_the_next_round() -> None:
+    shop = open_shop("app-1", "app-2")
+    save_ledger(shop)
+    shop.server.save(POD, pod_manifest("app-1", phase="Pending"))
+    reconciler = reconciler_of(shop)
+    with pytest.raises(ApiError) as raised:
+        await reconciler.reconcile("shop", LEDGER)
+    assert raised.value.conflict
+    assert shop.grant("app-1") is None
+    assert shop.grant("app-2") is not None, "one pod's conflict keeps no other from its grant"
+    shop.watch()
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.grant("app-1") is not None
+
+
+async def test_a_grant_is_never_written_over_one_of_the_same_generation_or_a_higher_one() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    before = {name: shop.grant(name) for name in ("app-1", "app-2")}
+    shop.server.save(PGPOOL, {**shop.server.there(PGPOOL, "app"), "spec": paused_spec(shop)})
+    shop.watch()
+    await settle(shop, reconciler)
+    for write in shop.server.written("pods"):
+        assert GRANT_ANNOTATION in write.annotations
+    for name, old in before.items():
+        new = shop.grant(name)
+        assert old is not None
+        assert new is not None
+        assert new.mode == "pause"
+        assert new.generation > old.generation
+
+
+def paused_spec(shop: Shop) -> dict[str, Any]:
+    return {**shop.server.there(PGPOOL, "app")["spec"], "paused": True}
+
+
+async def test_the_generation_of_a_lost_ledger_does_not_start_again() -> None:
+    shop, _ = await settled_shop("app-1")
+    old = shop.grant("app-1")
+    assert old is not None
+    shop.store.remove(PGBUDGET, shop.server.remove(PGBUDGET, LEDGER))
+    save_ledger(shop)
+    await settle(shop, reconciler_of(shop))
+    new = shop.grant("app-1")
+    assert new is not None
+    assert new.generation >= old.generation
+    assert new == old or new.generation > old.generation
+    assert shop.ledger()["app-1"]["reserved"] == old.servers[0].cap
+
+
+async def test_a_pod_that_does_not_notice_its_grant_is_poked_after_a_second_and_a_half() -> None:
+    shop = open_shop("app-1")
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    await reconciler.reconcile("shop", LEDGER)
+    [pod] = shop.pods()
+    shop.agents.states["uid-app-1"] = state_of(pod, generation=0, acknowledged=0)
+    shop.server.writes.clear()
+    assert await reconciler.reconcile("shop", LEDGER) == 1.5
+    shop.clock.now += 1.4
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.server.written("pods") == []
+    shop.clock.now += 0.2
+    assert await reconciler.reconcile("shop", LEDGER) == 3.0
+    [poke] = shop.server.written("pods")
+    assert list(poke.annotations) == [POKE_ANNOTATION]
+
+
+async def test_a_pod_that_was_never_heard_is_not_poked() -> None:
+    shop = open_shop("app-1")
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    await reconciler.reconcile("shop", LEDGER)
+    shop.clock.now += 3600
+    assert await reconciler.reconcile("shop", LEDGER) is None
+    assert [write.annotations.keys() for write in shop.server.written("pods")] == [{GRANT_ANNOTATION}]
+
+
+async def test_demand_moves_connections_by_shrinking_first() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    busy = DatabaseState(
+        name="app", limit=12, open=12, active=12, clients=50, waiting=30, max_wait_seconds=0.1
+    )
+    for pod in shop.pods():
+        name = pod["metadata"]["name"]
+        shop.agents.states[f"uid-{name}"] = state_of(pod, databases=(busy,) if name == "app-1" else ())
+    await reconciler.reconcile("shop", LEDGER)
+    ledger = shop.ledger()
+    assert ledger["app-2"]["cap"] < ledger["app-2"]["reserved"] == 12
+    assert ledger["app-1"]["reserved"] == 12, "it grows when the other one has acknowledged"
+
+
+async def test_a_ledger_of_no_pool_and_no_pod_is_deleted() -> None:
+    shop, reconciler = await settled_shop()
+    shop.store.remove(PGPOOL, shop.server.remove(PGPOOL, "app"))
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.server.get(PGBUDGET, LEDGER) is None
+
+
+async def test_a_ledger_that_still_holds_connections_is_kept() -> None:
+    shop, reconciler = await settled_shop("app-1")
+    shop.store.remove(PGPOOL, shop.server.remove(PGPOOL, "app"))
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["reserved"] == 24
+
+
+async def test_a_ledger_with_a_limit_that_somebody_set_is_kept() -> None:
+    shop, reconciler = await settled_shop()
+    save_ledger(shop, limit=10)
+    shop.store.remove(PGPOOL, shop.server.remove(PGPOOL, "app"))
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.server.get(PGBUDGET, LEDGER) is not None
+
+
+async def test_the_gauges_of_a_deleted_ledger_are_gone() -> None:
+    shop, reconciler = await settled_shop()
+    assert ("shop", LEDGER) in gauges()
+    shop.store.remove(PGBUDGET, shop.server.remove(PGBUDGET, LEDGER))
+    await reconciler.reconcile("shop", LEDGER)
+    assert ("shop", LEDGER) not in gauges()
+
+
+def gauges() -> set[tuple[str, str]]:
+    return {
+        (sample.labels["namespace"], sample.labels["budget"])
+        for gauge in (metrics.BUDGET, metrics.RESERVED, metrics.UNKNOWN)
+        for family in gauge.collect()
+        for sample in family.samples
+    }
+
+
+async def test_an_event_that_cannot_be_posted_holds_up_no_grant() -> None:
+    shop = open_shop("app-1", database={"servers": [{"host": HOST, "port": PORT, "cpu": 8}]})
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    await settle(shop, reconciler)
+    shop.server.refuse = lambda method, _path: ApiError(403, "no events") if method == "post" else None
+    spec = shop.server.there(PGPOOL, "app")["spec"] | {"budget": {"connectionsPerCpu": 2}}
+    shop.server.save(PGPOOL, {**shop.server.there(PGPOOL, "app"), "spec": spec})
+    shop.watch()
+    await settle(shop, reconciler)
+    grant = shop.grant("app-1")
+    assert grant is not None
+    assert grant.servers[0].cap == 16
+
+
+async def test_a_pod_without_a_word_keeps_its_connections_and_is_looked_at_again() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    shop.store.remove(POD, shop.server.remove(POD, "app-2"), Change.MISSED)
+    assert await reconciler.reconcile("shop", LEDGER) == 5.0
+    assert shop.ledger()["app-2"]["state"] == "Unknown"
+    assert shop.ledger()["app-2"]["reserved"] == 12
+    shop.clock.now += 3600
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-2"]["reserved"] == 12
+
+
+async def test_a_pod_that_the_kubelet_reported_ended_gives_its_connections_back_after_the_hold() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    ended = shop.server.there(POD, "app-2")
+    ended["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    ended["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    shop.server.save(POD, ended)
+    shop.watch()
+    assert await reconciler.reconcile("shop", LEDGER) == 2.0
+    assert shop.ledger()["app-2"]["reserved"] == 12
+    shop.store.remove(POD, slim(POD, shop.server.remove(POD, "app-2")))
+    shop.clock.now += 2.1
+    await settle(shop, reconciler)
+    assert [(name, record["reserved"]) for name, record in shop.ledger().items()] == [("app-1", 24)]
