@@ -28,16 +28,32 @@ class Key(NamedTuple):
 
 
 def slim(kind: Kind, obj: Object) -> Object:
-    """The object without what the operator never reads: memory is by far the largest cost of a cache."""
+    """The object without what the operator never reads.
+
+    Memory is by far the largest cost of a cache; and a database's pods and the nodes tell of themselves every few
+    seconds, which is no change where nothing that is read has changed.
+    """
     meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     slimmed = {**obj, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
     if kind is NODE:
-        status = obj.get("status", {})
-        slimmed["status"] = {key: status[key] for key in ("allocatable", "conditions") if key in status}
+        slimmed["metadata"] = _only(meta, "name", "uid", "resourceVersion")
+        slimmed["spec"] = _only(obj.get("spec", {}), "taints")
+        slimmed["status"] = _status(obj, "allocatable")
     if kind is POD and POOL_LABEL not in meta.get("labels", {}):
-        spec = obj.get("spec", {})
-        slimmed["spec"] = {key: spec[key] for key in ("nodeName", "containers") if key in spec}
+        slimmed["metadata"] = {key: value for key, value in meta.items() if key != "annotations"}
+        slimmed["spec"] = _only(obj.get("spec", {}), "nodeName", "containers")
+        slimmed["status"] = _status(obj, "phase", "podIP")
     return slimmed
+
+
+def _status(obj: Object, *keys: str) -> Object:
+    status = obj.get("status", {})
+    ready = [_only(c, "type", "status") for c in status.get("conditions", ()) if c["type"] == "Ready"]
+    return {**_only(status, *keys), "conditions": ready}
+
+
+def _only(obj: Object, *keys: str) -> Object:
+    return {key: obj[key] for key in keys if key in obj}
 
 
 def registry(store: Store, *, nodes: bool) -> kopf.OperatorRegistry:
@@ -107,6 +123,7 @@ class Router:
             yield from self._all(PGBUDGET, namespace)
         else:
             yield from self._all(PGPOOL, namespace)
+            yield from self._all(PGBUDGET, namespace)
 
     def _all(self, kind: Kind, namespace: str | None) -> Iterator[Key]:
         for obj in self._store.all(kind, namespace):

@@ -1,13 +1,14 @@
-"""Which PgPools a changed object concerns."""
+"""What is kept of an object, and which PgPools and PgBudgets its change concerns."""
 
 from typing import Any
 
 import pytest
 
-from pgpool_operator.cluster.kinds import PGPOOL, SERVICE
+from pgpool_operator.agents import Target
+from pgpool_operator.cluster.kinds import NODE, PGBUDGET, PGPOOL, POD, SERVICE, Kind
 from pgpool_operator.cluster.queue import WorkQueue
 from pgpool_operator.cluster.store import Store
-from pgpool_operator.watching import Key, Router
+from pgpool_operator.watching import Key, Router, slim
 
 OWNER = [{"kind": "PgPool", "name": "app", "uid": "1"}]
 LABEL = {"pgpool.dev/pool": "app"}
@@ -39,3 +40,141 @@ async def test_an_object_of_nobody_concerns_no_pool() -> None:
     metadata = {"namespace": "shop", "name": "other", "uid": "2", "resourceVersion": "1"}
     store.put(SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": metadata})
     assert len(queue) == 0
+
+
+def stored(name: str, namespace: str = "shop", **more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace, "uid": name, "resourceVersion": "1"} | more}
+
+
+@pytest.fixture
+def store() -> Store:
+    """Two pools and a ledger in one namespace, a pool and a ledger in another."""
+    store = Store()
+    for name in ("app", "batch"):
+        store.put(PGPOOL, stored(name))
+    store.put(PGBUDGET, stored("db1"))
+    store.put(PGPOOL, stored("other", "bank"))
+    store.put(PGBUDGET, stored("db2", "bank"))
+    return store
+
+
+async def queued(queue: WorkQueue[Key]) -> set[str]:
+    return {f"{key.namespace}/{key.name}" for key in [await queue.take() for _ in range(len(queue))]}
+
+
+POOLS, LEDGERS = {"shop/app", "shop/batch"}, {"shop/db1"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "concerned"),
+    [
+        pytest.param(PGPOOL, stored("app", resourceVersion="2", x=1), {"shop/app"} | LEDGERS, id="pool"),
+        pytest.param(PGBUDGET, stored("db1", resourceVersion="2", x=1), LEDGERS | POOLS, id="ledger"),
+        pytest.param(POD, stored("app-rw-1", labels=LABEL), {"shop/app"} | LEDGERS, id="pooler pod"),
+        pytest.param(POD, stored("main-1"), POOLS | LEDGERS, id="database pod: a failover waits for nobody"),
+        pytest.param(
+            NODE,
+            {"metadata": {"name": "w1", "uid": "w1", "resourceVersion": "1"}},
+            LEDGERS | {"bank/db2"},
+            id="node",
+        ),
+    ],
+)
+async def test_a_change_concerns(store: Store, kind: Kind, obj: dict[str, Any], concerned: set[str]) -> None:
+    queue = WorkQueue[Key]()
+    Router(store, queue)
+    store.put(kind, obj)
+    assert await queued(queue) == concerned
+
+
+async def test_everything_is_queued_as_a_resync(store: Store) -> None:
+    queue = WorkQueue[Key]()
+    Router(store, queue).everything()
+    assert await queued(queue) == POOLS | LEDGERS | {"bank/other", "bank/db2"}
+
+
+async def test_a_pods_new_state_concerns_its_pool_and_the_ledgers(store: Store) -> None:
+    queue = WorkQueue[Key]()
+    store.put(POD, stored("app-rw-1", labels=LABEL))
+    Router(store, queue).heard(Target("app-rw-1", "shop", "app-rw-1", "10.0.2.1"))
+    assert await queued(queue) == {"shop/app"} | LEDGERS
+
+
+async def test_a_predecessors_late_state_concerns_nobody(store: Store) -> None:
+    queue = WorkQueue[Key]()
+    store.put(POD, stored("app-rw-1", labels=LABEL, uid="successor"))
+    Router(store, queue).heard(Target("predecessor", "shop", "app-rw-1", "10.0.2.1"))
+    assert len(queue) == 0
+
+
+async def test_a_database_pod_that_says_nothing_new_concerns_nobody(store: Store) -> None:
+    """Patroni writes the WAL position to its pods' annotations every few seconds."""
+    queue = WorkQueue[Key]()
+    store.put(POD, slim(POD, stored("main-1", annotations={"status": '{"xlog_location": 1}'})))
+    Router(store, queue)
+    moved = stored("main-1", annotations={"status": '{"xlog_location": 2}'}, resourceVersion="2")
+    store.put(POD, slim(POD, moved))
+    assert len(queue) == 0
+
+
+async def test_a_nodes_heartbeat_concerns_nobody(store: Store) -> None:
+    queue = WorkQueue[Key]()
+    store.put(NODE, slim(NODE, node("12:00:00", "1")))
+    Router(store, queue)
+    store.put(NODE, slim(NODE, node("12:05:00", "2")))
+    assert len(queue) == 0
+
+
+def node(heartbeat: str, version: str, **spec: Any) -> dict[str, Any]:
+    ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": heartbeat}
+    return {
+        "metadata": {"name": "w1", "uid": "w1", "resourceVersion": version, "annotations": {"a": heartbeat}},
+        "spec": spec,
+        "status": {
+            "allocatable": {"cpu": "8"},
+            "images": [{"names": [heartbeat]}],
+            "conditions": [ready, {"type": "MemoryPressure", "status": "False"}],
+        },
+    }
+
+
+def test_of_a_node_only_what_tells_of_its_cpus_and_its_life_is_kept() -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service"}
+    assert slim(NODE, node("12:00:00", "7", taints=[taint], podCIDR="10.0.0.0/24")) == {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "w1", "uid": "w1", "resourceVersion": "7"},
+        "spec": {"taints": [taint]},
+        "status": {"allocatable": {"cpu": "8"}, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def test_of_another_pod_only_what_discovery_reads_is_kept() -> None:
+    labels = {"cluster-name": "main", "role": "primary"}
+    containers = [{"name": "postgres", "resources": {"limits": {"cpu": "8"}}}]
+    pod = stored("main-1", labels=labels, annotations={"status": "..."}, managedFields=[{}])
+    pod["spec"] = {"nodeName": "w1", "containers": containers, "volumes": [{"name": "data"}]}
+    pod["status"] = {
+        "phase": "Running",
+        "podIP": "10.0.1.1",
+        "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": None}],
+        "containerStatuses": [{"name": "postgres"}],
+    }
+    assert slim(POD, pod) == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        **stored("main-1", labels=labels),
+        "spec": {"nodeName": "w1", "containers": containers},
+        "status": {
+            "phase": "Running",
+            "podIP": "10.0.1.1",
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+def test_a_pooler_pod_is_kept_whole_but_for_who_wrote_what() -> None:
+    pod = stored("app-rw-1", labels=LABEL, annotations={"pgpool.dev/grant": "{}"})
+    pod |= {"spec": {"initContainers": [{"name": "first"}]}, "status": {"containerStatuses": []}}
+    watched = {**pod, "metadata": pod["metadata"] | {"managedFields": [{"manager": "kubelet"}]}}
+    assert slim(POD, watched) == {"apiVersion": "v1", "kind": "Pod", **pod}

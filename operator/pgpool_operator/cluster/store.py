@@ -25,6 +25,11 @@ def version_of(obj: Object) -> int:
     return int(obj["metadata"].get("resourceVersion") or 0)
 
 
+def _content(obj: Object) -> Object:
+    meta = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    return {**obj, "metadata": meta}
+
+
 @dataclass
 class _Shelf:
     objects: dict[Key, Object] = field(default_factory=dict)
@@ -47,7 +52,7 @@ Listener = Callable[[Kind, Object, Change], None]
 
 
 class Store:
-    """Objects by kind, namespace and name; listeners hear of every change once."""
+    """Objects by kind, namespace and name; listeners hear of every change of content once."""
 
     def __init__(self) -> None:
         self._shelves: dict[Kind, _Shelf] = {}
@@ -71,7 +76,10 @@ class Store:
             yield shelf.objects[key]
 
     def put(self, kind: Kind, obj: Object) -> bool:
-        """Take in a version; False where it is not newer than what is known (or known to be deleted)."""
+        """Take in a version; False where it is not newer than what is known (or known to be deleted).
+
+        Listeners hear of it if it says anything new: a version may differ only in what is not kept.
+        """
         shelf, key = self._shelf(kind), key_of(obj)
         known = shelf.objects.get(key)
         if known is not None and version_of(obj) <= version_of(known):
@@ -83,7 +91,8 @@ class Store:
         shelf.by_namespace.setdefault(key[0], set()).add(key)
         if replaced is not None:
             self._tell(kind, replaced, Change.MISSED)
-        self._tell(kind, obj, Change.PUT)
+        if known is None or _content(known) != _content(obj):
+            self._tell(kind, obj, Change.PUT)
         return True
 
     def remove(self, kind: Kind, obj: Object, change: Change = Change.DELETED) -> None:

@@ -10,7 +10,7 @@ Heard = list[tuple[str, Change]]
 
 def pod(name: str, version: int, uid: str | None = None) -> dict[str, Any]:
     meta = {"namespace": "shop", "name": name, "uid": uid or name, "resourceVersion": str(version)}
-    return {"kind": "Pod", "metadata": meta}
+    return {"kind": "Pod", "metadata": meta, "status": {"version": version}}
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_a_newer_version_replaces_an_older_one(store: Store, heard: Heard) -> No
     store.put(POD, pod("a", 2))
     assert store.get(POD, "shop", "a") == pod("a", 2)
     assert heard == [("a@1", Change.PUT), ("a@2", Change.PUT)]
+
+
+def test_a_newer_version_that_says_nothing_new_is_kept_and_not_told(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 1))
+    same = pod("a", 1)
+    same["metadata"]["resourceVersion"] = "2"
+    assert store.put(POD, same)
+    assert store.get(POD, "shop", "a") == same
+    assert heard == [("a@1", Change.PUT)]
 
 
 def test_an_older_version_never_replaces_a_newer_one(store: Store, heard: Heard) -> None:
