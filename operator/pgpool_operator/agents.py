@@ -47,6 +47,8 @@ class _Follower:
     demand: dict[str, float] = field(default_factory=dict)
     expected: int = 0
     expected_since: float = 0.0
+    unreadable: str = ""
+    """What was wrong with the last answer; said once."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -104,7 +106,7 @@ class Agents:
         await asyncio.sleep(0)
         follower = self._followers[target.uid]
         while True:
-            state = await self._ask(target)
+            state = await self._ask(follower)
             if state is not None and _take_in(follower, state):
                 self._changed(target)
             follower.wake.clear()
@@ -114,8 +116,9 @@ class Agents:
             except TimeoutError:
                 continue
 
-    async def _ask(self, target: Target) -> State | None:
+    async def _ask(self, follower: _Follower) -> State | None:
         assert self._session is not None
+        target = follower.target
         url = f"http://{_bracketed(target.address)}:{STATE_PORT}/v1/state"
         try:
             async with self._session.get(url) as response:
@@ -123,8 +126,11 @@ class Agents:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
         except ValidationError as error:
-            log.warning("unreadable state", pod=target.name, error=str(error))
+            if str(error) != follower.unreadable:
+                follower.unreadable = str(error)
+                log.warning("unreadable state", pod=target.name, error=follower.unreadable)
             return None
+        follower.unreadable = ""
         return state if state.uid == target.uid else None
 
 
@@ -173,7 +179,7 @@ def _busy(state: State) -> bool:
 def _pause(state: State | None, expected: int) -> float:
     if state is None:
         return BUSY_SECONDS
-    if state.acknowledged < expected:
+    if state.acknowledged < max(expected, state.generation):
         return UNSETTLED_SECONDS
     return BUSY_SECONDS if _busy(state) else QUIET_SECONDS
 

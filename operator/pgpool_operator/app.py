@@ -16,10 +16,10 @@ from kubernetes.aio.client import ApiClient
 from . import metrics
 from .agents import Agents, Target
 from .cluster.api import Api, ApiError
-from .cluster.kinds import CHILDREN, NODE, OBSERVED, PGPOOL, POD
+from .cluster.kinds import CHILDREN, NODE, OBSERVED, PGPOOL, POD, Kind
 from .cluster.lease import lead
 from .cluster.queue import WorkQueue
-from .cluster.store import Store
+from .cluster.store import Change, Object, Store
 from .health import Sweeper
 from .reconcile import Deaths, Reconciler
 from .watching import MANAGED_SELECTOR, POOL_LABEL, Key, Router, registry
@@ -230,7 +230,12 @@ async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
 async def _follow(store: Store, agents: Agents) -> None:
     """Keep the followed pods what the store says they are."""
     changed = asyncio.Event()
-    store.listen(lambda kind, _obj, _change: changed.set() if kind is POD else None)
+
+    def listen(kind: Kind, obj: Object, _change: Change) -> None:
+        if kind is POD and POOL_LABEL in obj["metadata"].get("labels", {}):
+            changed.set()
+
+    store.listen(listen)
     while True:
         agents.follow(
             Target(
