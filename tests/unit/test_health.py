@@ -1,0 +1,115 @@
+"""Whether a watch is alive, judged by a listing."""
+
+from typing import Any
+
+import pytest
+
+from pgpool_operator import health
+from pgpool_operator.cluster.api import ApiError
+from pgpool_operator.cluster.kinds import POD, SERVICE
+from pgpool_operator.cluster.store import Store
+from pgpool_operator.health import Sweeper
+from tests.support.fake_api import FakeApi, FakeServer, watch
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    server = FakeServer()
+    server.save(POD, {"metadata": {"name": "main-1"}})
+    return server
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+async def sweeper(server: FakeServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
+    monkeypatch.setattr(health, "WATCH_LAG_SECONDS", 0.0)
+    sweeper = Sweeper(FakeApi(server), store, (POD, SERVICE), "shop")
+    await sweeper.fill()
+    return sweeper
+
+
+def names(store: Store) -> list[str]:
+    return [pod["metadata"]["name"] for pod in store.all(POD)]
+
+
+async def test_the_store_is_filled_before_anything_is_decided(sweeper: Sweeper, store: Store) -> None:
+    assert names(store) == ["main-1"]
+    assert sweeper.stale == []
+
+
+async def test_a_watch_that_told_everything_is_fresh(
+    sweeper: Sweeper, server: FakeServer, store: Store
+) -> None:
+    server.save(POD, {"metadata": {"name": "main-2"}})
+    watch(server, store)
+    await sweeper._judge(POD)
+    assert sweeper.stale == []
+
+
+async def test_a_watch_that_did_not_tell_of_a_change_is_stale_and_the_store_has_it(
+    sweeper: Sweeper, server: FakeServer, store: Store
+) -> None:
+    server.save(POD, {"metadata": {"name": "main-2"}})
+    await sweeper._judge(POD)
+    assert sweeper.stale == ["Pod"]
+    assert names(store) == ["main-1", "main-2"]
+
+
+async def test_a_watch_that_did_not_tell_of_a_deletion_is_stale(
+    sweeper: Sweeper, server: FakeServer, store: Store
+) -> None:
+    server.remove(POD, "main-1")
+    await sweeper._judge(POD)
+    assert sweeper.stale == ["Pod"]
+    assert names(store) == []
+
+
+async def test_what_happened_after_the_listing_is_no_sign_of_a_dead_watch(
+    sweeper: Sweeper, server: FakeServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def meanwhile(_seconds: float) -> None:
+        server.save(POD, {"metadata": {"name": "main-2"}})
+        watch(server, store)
+
+    monkeypatch.setattr("asyncio.sleep", meanwhile)
+    await sweeper._judge(POD)
+    assert sweeper.stale == []
+    assert names(store) == ["main-1", "main-2"]
+
+
+async def test_a_watch_that_tells_again_is_fresh_again(sweeper: Sweeper, server: FakeServer) -> None:
+    server.save(POD, {"metadata": {"name": "main-2"}})
+    await sweeper._judge(POD)
+    await sweeper._judge(POD)
+    assert sweeper.stale == []
+
+
+async def test_a_listing_that_fails_ends_neither_the_sweeper_nor_the_trust_in_the_watch(
+    sweeper: Sweeper, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps: list[float] = []
+
+    class DoneError(Exception):
+        pass
+
+    async def sleep(seconds: float) -> None:
+        sweeps.append(seconds)
+        if sweeps.count(health.SWEEP_SECONDS) > 2:
+            raise DoneError
+
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    server.refuse = lambda _method, _path: ApiError(0, "no answer")
+    with pytest.raises(DoneError):
+        await sweeper.run()
+    assert sweeper.stale == []
+
+
+async def test_only_the_served_namespace_is_listed(server: FakeServer, store: Store) -> None:
+    elsewhere: dict[str, Any] = {"metadata": {"name": "other", "namespace": "bank"}}
+    server.save(POD, elsewhere)
+    await Sweeper(FakeApi(server), store, (POD,), "shop").fill()
+    assert names(store) == ["main-1"]
