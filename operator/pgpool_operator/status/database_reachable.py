@@ -20,6 +20,7 @@ def database_reachable(facts: Facts) -> Verdict:
         or _reported(facts, *_REFUSALS)
         or _unreachable(facts)
         or _reported(facts, _UNREACHABLE)
+        or _not_tried_again(facts)
         or _tried(facts)
     )
 
@@ -72,6 +73,16 @@ def _silence(facts: Facts, server: ServerFacts) -> str:
         return ""
     errors = ", ".join(sorted({view.error or "no answer" for view in failed}))
     return f"{server.name} ({server.address}): {errors} (seen by {len(failed)} of {len(tried)} pods)"
+
+
+def _not_tried_again(facts: Facts) -> Verdict | None:
+    """What the pods reported holds until each has tried again: a new password may be wrong as well."""
+    before = facts.previous.get(TYPE)
+    failed = before is not None and before.status is ConditionStatus.FALSE and before.reason in REACH_REASONS
+    views = [view for server in facts.servers for view in facts.views(server)]
+    if before is None or not failed or all(view.reachable is not None for view in views):
+        return None
+    return Verdict(before.status, before.reason, before.message)
 
 
 def _tried(facts: Facts) -> Verdict:
