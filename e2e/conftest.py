@@ -1,7 +1,7 @@
 """Fixtures: one cluster and one database for all tests, PgPools that are cleaned away after each."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,19 @@ def pools(kube: Kubectl) -> Iterator[MakePool]:
     yield make
     for pool in made:
         kube("delete", "pgpool", pool.name, "--ignore-not-found")
-    eventually("no pooler pod and no budget is left", lambda: not leftovers(kube))
+    names = [pool.name for pool in made]
+    eventually("no pooler pod and no budget is left", lambda: not leftovers(kube, names))
 
 
-def leftovers(kube: Kubectl) -> list[str]:
-    """Names of what PgPools have made and what is still there."""
+def leftovers(kube: Kubectl, names: Sequence[str] = ()) -> list[str]:
+    """What PgPools of these names (none: of any) have made and is still there; budgets only if no PgPool is."""
     kinds = ("deployments", "services", "configmaps", "poddisruptionbudgets", "serviceaccounts", "pods")
     selector = "app.kubernetes.io/managed-by=pgpool-operator"
+    if names:
+        selector += f",pgpool.dev/pool in ({','.join(names)})"
     found = [
         f"{obj['kind']}/{obj['metadata']['name']}" for kind in kinds for obj in kube.list(kind, selector)
     ]
-    return found + [f"PgBudget/{budget['metadata']['name']}" for budget in kube.list("pgbudgets")]
+    in_use = bool(names) and bool(kube.list("pgpools"))
+    budgets = [] if in_use else kube.list("pgbudgets")
+    return found + [f"PgBudget/{budget['metadata']['name']}" for budget in budgets]

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from e2e.kube import Kubectl, Object, condition, eventually
+from e2e.kube import GENEROUS_SECONDS, Kubectl, Object, condition, eventually
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OPERATOR_NAMESPACE = "pgpool-system"
@@ -73,9 +73,14 @@ class Postgres:
         self, sql: str, parameters: tuple[Any, ...] = (), *, pod: str = "main-a-0"
     ) -> list[tuple[Any, ...]]:
         """Run one statement straight on a member."""
-        with psycopg.connect(self.dsn(pod), autocommit=True) as connection:
-            cursor = connection.execute(sql, parameters)
-            return cursor.fetchall() if cursor.description else []
+        return query_at(self.dsn(pod), sql, parameters)
+
+
+def query_at(dsn: str, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Run one statement on a connection of its own."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        cursor = connection.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 def secret(kubectl: Kubectl, name: str) -> Mapping[str, str]:
@@ -102,7 +107,9 @@ class Pool:
         """One of its conditions as it is now."""
         return condition(self.object(), kind)
 
-    def wait_for(self, kind: str, status: str, reason: str | None = None) -> Object:
+    def wait_for(
+        self, kind: str, status: str, reason: str | None = None, *, within: float = GENEROUS_SECONDS
+    ) -> Object:
         """Wait until a condition of the current generation has a status (and a reason)."""
 
         def check() -> Object:
@@ -114,11 +121,11 @@ class Pool:
             assert reason in (None, found["reason"]), f"{found}"
             return found
 
-        return eventually(f"{self.name}: {kind}={status} {reason or ''}", check)
+        return eventually(f"{self.name}: {kind}={status} {reason or ''}", check, within)
 
-    def wait_serving(self) -> None:
+    def wait_serving(self, *, within: float = GENEROUS_SECONDS) -> None:
         """Wait until the current spec serves clients and nothing is under way."""
-        self.wait_for("Ready", "True", "Serving")
+        self.wait_for("Ready", "True", "Serving", within=within)
         self.wait_for("Reconciling", "False")
 
     def patch(self, spec: Object) -> None:
@@ -156,9 +163,7 @@ class Pool:
 
     def query(self, sql: str, suffix: str = "rw") -> list[tuple[Any, ...]]:
         """Run one statement through an endpoint."""
-        with psycopg.connect(self.dsn(suffix), autocommit=True) as connection:
-            cursor = connection.execute(sql)
-            return cursor.fetchall() if cursor.description else []
+        return query_at(self.dsn(suffix), sql)
 
 
 def sample_pool(name: str, **spec: Any) -> Object:
