@@ -1,0 +1,125 @@
+"""The facts of a pooler pod."""
+
+from typing import Any
+
+import pytest
+
+from pgpool_operator.reconcile.pods import is_pooler, pods_of, read_pod
+from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, Endpoint, Grant, ServerGrant
+from tests.support.shop import pod_manifest
+
+ENDED = {"terminated": {"exitCode": 0}}
+
+
+def raw(**changes: Any) -> dict[str, Any]:
+    pod = pod_manifest("app-1")
+    pod["metadata"] |= {"namespace": "shop", "uid": "u1"} | changes.pop("metadata", {})
+    pod["spec"] |= changes.pop("spec", {})
+    pod["status"] |= changes
+    return pod
+
+
+def status(name: str, **state: Any) -> dict[str, Any]:
+    return {"name": name, "state": state}
+
+
+def test_a_running_pod() -> None:
+    pod = read_pod(raw(conditions=[{"type": "Ready", "status": "True"}]))
+    assert (pod.full_pool, pod.endpoint, pod.node, pod.address) == (
+        "shop/app",
+        Endpoint.WRITE,
+        "w1",
+        "10.0.2.1",
+    )
+    assert (pod.deleted, pod.ended, pod.finished, pod.ready) == (False, False, False, True)
+    assert (pod.grant, pod.config_hash) == (None, "")
+
+
+def test_a_pod_that_was_just_created_has_neither_node_nor_address() -> None:
+    pod = raw()
+    del pod["spec"]["nodeName"], pod["status"]
+    assert (read_pod(pod).node, read_pod(pod).address, read_pod(pod).ready) == ("", "", False)
+
+
+def test_grant_and_configuration_are_in_its_annotations() -> None:
+    server = ServerGrant(host="10.0.0.7", port=5432, cap=3, shares={"app": 3})
+    grant = Grant(uid="u1", generation=4, servers=(server,), peer_id=1)
+    annotations = {GRANT_ANNOTATION: grant.model_dump_json(), CONFIG_HASH_ANNOTATION: "c0ffee"}
+    pod = read_pod(raw(metadata={"annotations": annotations}))
+    assert (pod.grant, pod.config_hash) == (grant, "c0ffee")
+
+
+@pytest.mark.parametrize("text", ["no json", "{}", '{"uid": "u1", "generation": 0}'])
+def test_a_grant_that_cannot_be_read_is_none(text: str) -> None:
+    assert read_pod(raw(metadata={"annotations": {GRANT_ANNOTATION: text}})).grant is None
+
+
+def test_the_grace_period_of_the_deletion_beats_that_of_the_spec() -> None:
+    assert read_pod(raw()).grace_seconds == 60.0
+    assert read_pod(raw(metadata={"deletionGracePeriodSeconds": 0})).grace_seconds == 0.0
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_the_kubelet_gave_up_is_finished(phase: str) -> None:
+    assert read_pod(raw(phase=phase)).finished
+
+
+@pytest.mark.parametrize(
+    ("spec", "reported", "ended"),
+    [
+        pytest.param({}, {"containerStatuses": [status("pooler", **ENDED)]}, True, id="terminated"),
+        pytest.param({}, {"containerStatuses": [status("pooler", running={})]}, False, id="running"),
+        pytest.param({}, {"containerStatuses": [status("pooler", waiting={})]}, False, id="about to restart"),
+        pytest.param({}, {}, False, id="nothing reported"),
+        pytest.param({}, {"containerStatuses": [status("other", **ENDED)]}, False, id="another reported"),
+        pytest.param(
+            {"initContainers": [{"name": "first"}]},
+            {"containerStatuses": [status("pooler", **ENDED)]},
+            False,
+            id="an init container unreported",
+        ),
+        pytest.param(
+            {"ephemeralContainers": [{"name": "debug"}]},
+            {
+                "containerStatuses": [status("pooler", **ENDED)],
+                "ephemeralContainerStatuses": [status("debug", running={})],
+            },
+            False,
+            id="an ephemeral container running",
+        ),
+        pytest.param(
+            {"initContainers": [{"name": "first"}], "ephemeralContainers": [{"name": "debug"}]},
+            {
+                "initContainerStatuses": [status("first", **ENDED)],
+                "containerStatuses": [status("pooler", **ENDED)],
+                "ephemeralContainerStatuses": [status("debug", **ENDED)],
+            },
+            True,
+            id="all sorts terminated",
+        ),
+    ],
+)
+def test_a_pod_has_ended_when_every_container_of_every_sort_has(
+    spec: dict[str, Any], reported: dict[str, Any], ended: bool
+) -> None:
+    assert read_pod(raw(spec=spec, **reported)).ended is ended
+
+
+@pytest.mark.parametrize(
+    ("labels", "pooler"),
+    [
+        ({"pgpool.dev/pool": "app", "pgpool.dev/endpoint": "read"}, True),
+        ({"pgpool.dev/pool": "app"}, False),
+        ({"pgpool.dev/pool": "app", "pgpool.dev/endpoint": "other"}, False),
+        ({"cluster-name": "main"}, False),
+    ],
+)
+def test_a_pooler_has_a_pool_and_an_endpoint(labels: dict[str, str], pooler: bool) -> None:
+    assert is_pooler(raw(metadata={"labels": labels})) is pooler
+
+
+def test_the_pods_of_a_pool_are_by_name_and_no_others() -> None:
+    names = ["app-2", "batch-1", "app-1"]
+    pods = [raw(metadata=pod_manifest(name, name.partition("-")[0])["metadata"]) for name in names]
+    database = raw(metadata={"name": "main-1", "labels": {}})
+    assert [pod.name for pod in pods_of(iter([*pods, database]), "app")] == ["app-1", "app-2"]
