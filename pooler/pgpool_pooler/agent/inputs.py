@@ -93,8 +93,19 @@ class Inputs:
             return (_config_problem(first_error(error)),)
         if config.version > CONTRACT_VERSION:
             return (_config_problem(f"contract version {config.version}: use a newer pooler image"),)
-        self._current = AcceptedConfig(config_hash=wanted_hash, config=config, peers=peers)
+        if self._has_mounts_for(config):
+            self._current = AcceptedConfig(config_hash=wanted_hash, config=config, peers=peers)
         return ()
+
+    def _has_mounts_for(self, config: PoolConfig) -> bool:
+        """Whether the pod was made for these Secrets; one that was not is about to be replaced.
+
+        A Secret that does not exist is mounted all the same, as an empty directory.
+        """
+        needed = self._users[: len(config.user_secrets)]
+        needed += [self._tls["client"]] if config.client_tls is not None else []
+        needed += [self._tls["server"]] if config.server_tls.has_secret else []
+        return all(mount.path.is_dir() for mount in needed)
 
     def _take_secrets(
         self,

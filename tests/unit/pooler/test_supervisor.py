@@ -17,6 +17,7 @@ from pgpool_pooler.agent.settings import Identity, Layout, Settings
 from pgpool_pooler.agent.store import Store
 from pgpool_pooler.agent.supervisor import Supervisor
 from pgpool_pooler.contract import (
+    ClientTls,
     Endpoint,
     Grant,
     Mode,
@@ -66,8 +67,8 @@ class Pod:
             data=root / "data",
             run=root / "run",
         )
-        for directory in (self.layout.data, self.layout.run):
-            directory.mkdir()
+        for directory in (self.layout.data, self.layout.run, self.layout.users / "0"):
+            directory.mkdir(parents=True)
         self.clock = FakeClock()
         self._versions = 0
         self._annotations = {"grant": "", "config-hash": ""}
@@ -276,6 +277,22 @@ async def test_a_first_rollout_with_a_wrong_secret_stays_unready_and_says_which(
         ("auth.userSecrets[0]", "no Secret main-ap in shop", "SecretInvalid")
     ]
     assert pod.unready == "no Secret main-ap in shop"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"user_secrets": ("main-app", "second")}, {"client_tls": ClientTls(mode="require")}],
+    ids=["another user Secret", "a certificate"],
+)
+async def test_a_pod_that_was_not_made_for_a_secret_serves_on_and_blames_nobody(
+    serving: Pod, more: dict[str, Any]
+) -> None:
+    before = await serving.settle(1)
+    serving.configure(config(**more))
+    said = await serving.settle(2)
+    assert said.config_hash == before.config_hash
+    assert said.problems == ()
+    assert said.ready
 
 
 async def test_a_secret_that_goes_bad_keeps_what_ran_also_over_a_restart(serving: Pod) -> None:
