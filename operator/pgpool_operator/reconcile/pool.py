@@ -192,7 +192,7 @@ class PoolReconciler:
         generation = live.get("metadata", {}).get("generation")
         return EndpointFacts(
             wanted=count,
-            fit=plan.replicas if plan else 0,
+            fit=plan.replicas if plan else live.get("spec", {}).get("replicas", 0),
             why=why_limited(facts, endpoint, plan, decided.budgets) if plan else "",
             pods=status.get("replicas", 0),
             ready=status.get("readyReplicas", 0),
