@@ -38,8 +38,8 @@ class Kubectl:
         namespace = [f"--namespace={self.namespace}"] if self.namespace else []
         return [str(self._binary), f"--kubeconfig={self._kubeconfig}", *namespace, *args]
 
-    def __call__(self, *args: str, stdin: str | None = None) -> str:
-        """Run kubectl and return its output; KubectlError with its words if it fails."""
+    def __call__(self, *args: str, stdin: str | None = None, may_fail: bool = False) -> str:
+        """Run kubectl and return its output; KubectlError with its words if it fails and may not."""
         done = subprocess.run(
             self.command(*args),
             input=stdin,
@@ -48,7 +48,7 @@ class Kubectl:
             check=False,
             env={**os.environ, "KUBECONFIG": str(self._kubeconfig)},
         )
-        if done.returncode:
+        if done.returncode and not may_fail:
             raise KubectlError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout
 

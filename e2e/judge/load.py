@@ -10,48 +10,40 @@ from e2e.kube import Kubectl, eventually
 
 IMAGE = "pgpool-postgres:dev"
 
-_RESULT = {
-    "transactions": re.compile(r"number of transactions actually processed: (\d+)"),
-    "failed": re.compile(r"number of failed transactions: (\d+)"),
-    "tps": re.compile(r"tps = ([\d.]+)"),
-}
+GROUPS = 10
+ROUND_SECONDS = 10
+
+_PROCESSED = re.compile(r"number of transactions actually processed: (\d+)")
+_FAILED = re.compile(r"number of failed transactions: (\d+)")
+_ABORTED = re.compile(r"client \d+ aborted")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What pgbench reported."""
+    """What all runs of pgbench reported together."""
 
     transactions: int
     failed: int
-    tps: float
     aborted: int
     """Clients that lost their connection or got an error that ends them."""
     output: str
 
 
 @dataclass
-class Pgbench:
-    """`with Pgbench(kubectl, "load", dsn, clients=300, seconds=60) as load:` runs it beside the block.
+class Crowd:
+    """`with Crowd(kubectl, "load", dsn, 300, script) as crowd:` keeps that many clients busy until `stop`.
 
-    `load.result()` waits for its end. `script` is a pgbench script; the built-in select-only one if it is empty.
+    Groups of clients run pgbench again and again, so that clients which lose their connection come back.
     """
 
     kubectl: Kubectl
     name: str
     dsn: str
     clients: int
-    seconds: int
-    script: str = ""
-    reconnect: bool = False
-    """A new connection for every transaction."""
+    script: str
 
     def __enter__(self) -> Self:
-        self.kubectl("delete", "pod", self.name, "--ignore-not-found", "--grace-period=0", "--force")
-        options = f"-n -M extended -c {self.clients} -j 2 -T {self.seconds}"
-        options += " -C" if self.reconnect else ""
-        options += " -f /tmp/script" if self.script else " -S"
-        commands = [f"cat > /tmp/script <<'EOF'\n{self.script}\nEOF"] if self.script else []
-        commands += [f"exec pgbench {options} '{self.dsn}' 2>&1"]
+        self._remove()
         self.kubectl.apply(
             {
                 "apiVersion": "v1",
@@ -61,7 +53,7 @@ class Pgbench:
                     "restartPolicy": "Never",
                     "terminationGracePeriodSeconds": 0,
                     "containers": [
-                        {"name": "pgbench", "image": IMAGE, "command": ["bash", "-c", "\n".join(commands)]}
+                        {"name": "pgbench", "image": IMAGE, "command": ["bash", "-c", self._script()]}
                     ],
                 },
             }
@@ -72,26 +64,28 @@ class Pgbench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kubectl("delete", "pod", self.name, "--ignore-not-found", "--grace-period=0", "--force")
+        self._remove()
 
-    def running(self) -> bool:
-        """Whether pgbench still runs."""
-        return self._phase() == "Running"
-
-    def result(self) -> Result:
-        """Wait for the end; AssertionError with pgbench's words if it did not come to a result."""
-        eventually(f"{self.name} ends", lambda: not self.running(), within=self.seconds + 300.0)
+    def stop(self) -> Result:
+        """Let the last round end, and add up."""
+        self.kubectl("exec", self.name, "--", "touch", "/tmp/stop")
+        eventually(f"{self.name} ends", lambda: self._phase() != "Running")
         output = self.kubectl("logs", self.name)
-        found = {name: pattern.search(output) for name, pattern in _RESULT.items()}
-        assert found["transactions"], f"pgbench gave no result:\n{output[-2000:]}"
-        numbers = {name: float(match[1]) if match else 0.0 for name, match in found.items()}
-        return Result(
-            transactions=int(numbers["transactions"]),
-            failed=int(numbers["failed"]),
-            tps=numbers["tps"],
-            aborted=len(re.findall(r"client \d+ (aborted|script)", output)),
-            output=output,
-        )
+        transactions, failed = (sum(map(int, pattern.findall(output))) for pattern in (_PROCESSED, _FAILED))
+        return Result(transactions, failed, len(_ABORTED.findall(output)), output)
+
+    def _script(self) -> str:
+        options = f"-n -M extended -c {self.clients // GROUPS} -T {ROUND_SECONDS} -f /tmp/script"
+        return f"""cat > /tmp/script <<'END'
+{self.script}
+END
+for group in $(seq {GROUPS}); do
+  while [ ! -e /tmp/stop ]; do pgbench {options} '{self.dsn}' 2>&1; done &
+done
+wait"""
+
+    def _remove(self) -> None:
+        self.kubectl("delete", "pod", self.name, "--ignore-not-found", "--grace-period=0", "--force")
 
     def _phase(self) -> str:
         pod = self.kubectl.get("pod", self.name)

@@ -1,0 +1,182 @@
+"""The promise: PostgreSQL never counts more backends than the budget, whatever happens. PostgreSQL is the judge."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from e2e.conftest import MakePool
+from e2e.judge.connection_log import Verdict, judge
+from e2e.judge.load import Crowd, Result, follow_log
+from e2e.judge.sampler import Sampler, Samples
+from e2e.kube import Kubectl, eventually
+from e2e.world import Pool, Postgres, leader
+
+BUDGET = 24
+"""The sample database: 8 CPUs by container limit, 3 connections each."""
+
+USER = "main-app"
+CLIENTS = 300
+
+SCRIPT = """\\set id random(1, 100000)
+BEGIN;
+SELECT count(*) FROM generate_series(1, 200) AS g WHERE g % 7 = :id % 7;
+SELECT pg_sleep(0.002);
+COMMIT;"""
+"""A short transaction with some time in which the backend is held and nothing is computed."""
+
+
+@dataclass
+class Watched:
+    """What PostgreSQL said while it was watched."""
+
+    samples: Samples
+    log: Verdict | None = None
+
+
+@contextmanager
+def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> Iterator[Watched]:
+    """Follows the primary's connection log and samples pg_stat_activity while the block runs."""
+    rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
+    lines: list[str] = []
+    with follow_log(database.kubectl, "main-a-0") as follower:
+        reader = threading.Thread(target=lambda: lines.extend(follower.stdout or ()))
+        reader.start()
+        with Sampler(database.dsn(), sorted(users)) as samples:
+            seen = Watched(samples)
+            yield seen
+        follower.terminate()
+        reader.join()
+    seen.log = judge(lines, users, [pid for (pid,) in rows])
+
+
+def report(title: str, seen: Watched, load: Result) -> None:
+    assert seen.log is not None
+    log, samples = seen.log, seen.samples
+    print(  # noqa: T201
+        f"{title}: log peak {log.peak} at {log.at} of {log.opened} logins, {log.refused} refused; "
+        f"sampled peak {samples.peak} in {samples.taken} looks, longest gap {samples.longest_gap:.3f} s; "
+        f"pgbench {load.transactions} transactions, {load.failed} failed, {load.aborted} clients lost"
+    )
+
+
+def kill_leader(operator: Kubectl) -> None:
+    """The operator's leader is killed at once, in the middle of whatever it does."""
+    operator("delete", "pod", leader(operator), "--grace-period=0", "--force")
+
+
+KILL_ENGINE = """
+import os, pathlib, signal
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    if (process / "comm").read_text().strip() == "pgbouncer":
+        os.kill(int(process.name), signal.SIGKILL)
+"""
+
+
+def kill_engine(pool: Pool) -> None:
+    """One PgBouncer dies by SIGKILL; its agent has to notice."""
+    pool.kubectl("exec", pool.pods("write")[0]["metadata"]["name"], "--", "python3", "-c", KILL_ENGINE)
+
+
+def disturbances(pool: Pool) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Everything that moves connections about."""
+    deployment = f"deployment/{pool.name}-rw"
+    yield "scale out to 4", lambda: pool.patch({"write": {"replicas": 4}})
+    yield "scale in to 2", lambda: pool.patch({"write": {"replicas": 2}})
+    yield "rollout restart", lambda: pool.kubectl("rollout", "restart", deployment)
+    yield (
+        "parameter change",
+        lambda: pool.patch(
+            {"pgbouncer": {"parameters": {"max_client_conn": 4000, "server_idle_timeout": 300}}}
+        ),
+    )
+    yield "a user more", lambda: add_user(pool)
+    yield "engine killed", lambda: kill_engine(pool)
+
+
+def add_user(pool: Pool) -> None:
+    """A second Secret of users."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "second-user"},
+        "stringData": {"username": "second", "password": "sample-second-password"},
+    }
+    pool.kubectl.apply(secret)
+    pool.patch({"auth": {"userSecrets": [{"name": USER}, {"name": "second-user"}]}})
+
+
+def settled(pool: Pool) -> None:
+    """Wait until the pool serves and the whole budget of the primary is in use."""
+    pool.wait_serving()
+
+    def whole() -> bool:
+        status = (pool.kubectl.get("pgbudget", "main-a-0") or {})["status"]
+        states = {grant["state"] for grant in status["grants"]}
+        assert status["reserved"] == status["connections"] == BUDGET, f"{status['reserved']} reserved"
+        assert states == {"Active"}, f"{states}"
+        return True
+
+    eventually("the whole budget is reserved by active pods", whole)
+
+
+def disturb_everything(pool: Pool, operator: Kubectl) -> None:
+    """One disturbance after the other, the operator's leader killed in the middle of each."""
+    for what, act in disturbances(pool):
+        print(what)  # noqa: T201
+        act()
+        kill_leader(operator)
+        eventually("an operator leads", lambda: leader(operator))
+        settled(pool)
+
+
+@pytest.fixture
+def fence(database: Postgres, request: pytest.FixtureRequest) -> Iterator[bool]:
+    """With True: the role may have B connections and no more, PostgreSQL itself sees to it."""
+    database.query(f'ALTER ROLE "{USER}" CONNECTION LIMIT {BUDGET if request.param else -1}')
+    yield bool(request.param)
+    database.query(f'ALTER ROLE "{USER}" CONNECTION LIMIT -1')
+
+
+@pytest.mark.parametrize(
+    "fence", [False, True], indirect=True, ids=["judged by its log", "judged by its limit"]
+)
+def test_no_disturbance_makes_postgresql_see_more_than_the_budget(
+    make_pool: MakePool, database: Postgres, operator: Kubectl, kube: Kubectl, fence: bool
+) -> None:
+    pool = make_pool(timeouts={"drainSeconds": 10})
+    with watched(database) as seen, Crowd(kube, "load", pool.dsn(), CLIENTS, SCRIPT) as crowd:
+        disturb_everything(pool, operator)
+        busy = max(seen.samples.busy[-500:])
+        result = crowd.stop()
+    report("one pool, fenced" if fence else "one pool", seen, result)
+    assert seen.log is not None
+    assert 0 < seen.log.peak <= BUDGET
+    assert 0 < seen.samples.peak <= BUDGET
+    assert seen.log.refused == 0
+    assert busy > BUDGET * 3 // 4, "at the end the load does not use the budget"
+
+
+def test_two_pools_on_one_server_share_its_budget(
+    make_pool: MakePool, database: Postgres, kube: Kubectl
+) -> None:
+    first, second = make_pool(read=None), make_pool("batch", read=None)
+    with (
+        watched(database) as seen,
+        Crowd(kube, "load", first.dsn(), CLIENTS // 2, SCRIPT) as one,
+        Crowd(kube, "load-batch", second.dsn(), CLIENTS // 2, SCRIPT) as other,
+    ):
+        first.patch({"write": {"replicas": 3}})
+        settled(first)
+        first.patch({"write": {"replicas": 1}})
+        settled(first)
+        settled(second)
+        results = one.stop(), other.stop()
+    for name, result in zip(("app", "batch"), results, strict=True):
+        report(f"two pools, {name}", seen, result)
+        assert result.transactions > 0
+    assert seen.log is not None
+    assert 0 < seen.log.peak <= BUDGET
+    assert 0 < seen.samples.peak <= BUDGET
