@@ -23,7 +23,7 @@ from .grants import PeerIds
 from .pods import PoolerPod, is_pooler, read_pod
 from .pokes import Pokes
 from .scene import Heard, Scene, observe
-from .world import World
+from .world import Models, World
 
 log = structlog.get_logger()
 
@@ -41,6 +41,7 @@ class BudgetReconciler:
         self._pokes = pokes
         self._deaths = deaths
         self._peers = PeerIds()
+        self._models = Models()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One step; returns after how many seconds to look again, None: when something happens."""
@@ -50,7 +51,7 @@ class BudgetReconciler:
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return None
         pods = (read_pod(pod) for pod in self._store.all(POD, namespace) if is_pooler(pod))
-        scene = observe(raw, World(self._store, namespace), pods, self._heard, self._peers)
+        scene = observe(raw, World(self._store, namespace, self._models), pods, self._heard, self._peers)
         if not scene.pools and not scene.records and scene.budget.spec.limit is None:
             await self._api.delete(PGBUDGET, raw)
             return None

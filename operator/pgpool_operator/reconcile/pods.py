@@ -1,6 +1,5 @@
 """Pooler pods as the reconciles see them: the raw object, read once."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,9 +96,3 @@ def _grant(text: str) -> Grant | None:
         return Grant.model_validate_json(text) if text else None
     except ValidationError:
         return None
-
-
-def pods_of(raws: Iterator[Object], pool: str) -> tuple[PoolerPod, ...]:
-    """The pods of one pool among the pods of its namespace, by name."""
-    pods = (read_pod(raw) for raw in raws if is_pooler(raw))
-    return tuple(sorted((pod for pod in pods if pod.pool == pool), key=lambda pod: pod.name))

@@ -26,7 +26,7 @@ from .pods import PoolerPod
 from .pokes import Pokes
 from .secrets import SecretVersions
 from .sizing import size_of
-from .world import PoolFacts, World
+from .world import Models, PoolFacts, World
 
 log = structlog.get_logger()
 
@@ -58,11 +58,12 @@ class PoolReconciler:
         self._agents = agents
         self._pokes = pokes
         self._secrets = SecretVersions()
+        self._models = Models()
         self._image = image
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One round; returns after how many seconds to look again, None: when something happens."""
-        world = World(self._store, namespace)
+        world = World(self._store, namespace, self._models)
         facts = world.pools.get(name)
         if facts is None:
             return None
@@ -73,7 +74,9 @@ class PoolReconciler:
             pause = await self._configure(facts, config_hash(facts.pool, decided.peers))
         except RefusedError as error:
             refused, pause = str(error), REFUSED_SECONDS
-        await self._say(self._facts(facts, World(self._store, namespace), decided, refused), facts.raw)
+        await self._say(
+            self._facts(facts, World(self._store, namespace, self._models), decided, refused), facts.raw
+        )
         return pause
 
     async def _ensure_budgets(self, facts: PoolFacts) -> None:

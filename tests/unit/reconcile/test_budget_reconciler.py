@@ -29,12 +29,13 @@ def reconciler_of(shop: Shop) -> BudgetReconciler:
 
 async def settle(shop: Shop, reconciler: BudgetReconciler) -> float | None:
     """Reconcile and let the pods answer until nothing is written any more."""
-    while True:
+    for _ in range(20):
         before = len(shop.server.writes)
         pause = await reconciler.reconcile("shop", LEDGER)
         if len(shop.server.writes) == before:
             return pause
         shop.answer()
+    raise AssertionError("it does not settle")
 
 
 async def settled_shop(*pods: str, **spec: Any) -> tuple[Shop, BudgetReconciler]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pgpool_operator.reconcile.pods import is_pooler, pods_of, read_pod
+from pgpool_operator.reconcile.pods import is_pooler, read_pod
 from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, Endpoint, Grant, ServerGrant
 from tests.support.shop import pod_manifest
 
@@ -116,10 +116,3 @@ def test_a_pod_has_ended_when_every_container_of_every_sort_has(
 )
 def test_a_pooler_has_a_pool_and_an_endpoint(labels: dict[str, str], pooler: bool) -> None:
     assert is_pooler(raw(metadata={"labels": labels})) is pooler
-
-
-def test_the_pods_of_a_pool_are_by_name_and_no_others() -> None:
-    names = ["app-2", "batch-1", "app-1"]
-    pods = [raw(metadata=pod_manifest(name, name.partition("-")[0])["metadata"]) for name in names]
-    database = raw(metadata={"name": "main-1", "labels": {}})
-    assert [pod.name for pod in pods_of(iter([*pods, database]), "app")] == ["app-1", "app-2"]

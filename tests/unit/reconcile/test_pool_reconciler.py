@@ -41,12 +41,14 @@ async def settled_shop(*pods: str, **spec: Any) -> tuple[Shop, PoolReconciler]:
     for number, pod in enumerate(pods, start=1):
         give_grant(shop, pod, number)
     reconciler = reconciler_of(shop)
-    while True:
+    for _ in range(20):
         before = len(shop.server.writes)
         await reconciler.reconcile("shop", "app")
         if len(shop.server.writes) == before:
             break
         shop.answer()
+    else:
+        raise AssertionError("it does not settle")
     shop.server.writes.clear()
     shop.server.events.clear()
     shop.server.reads.clear()

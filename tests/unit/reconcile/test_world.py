@@ -14,7 +14,7 @@ from pgpool_operator.reconcile.grants import PeerIds
 from pgpool_operator.reconcile.pods import is_pooler, read_pod
 from pgpool_operator.reconcile.scene import Heard, Scene, observe
 from pgpool_operator.reconcile.sizing import size_of
-from pgpool_operator.reconcile.world import PoolFacts, World
+from pgpool_operator.reconcile.world import Models, PoolFacts, World
 from pgpool_pooler.contract import GRANT_ANNOTATION, Endpoint, Grant, Mode, ServerGrant, State
 from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, pod_manifest, pool_manifest, state_of
 
@@ -106,6 +106,17 @@ def test_a_pool_that_cannot_be_read_or_is_going_is_none() -> None:
     assert list(world(shop).pools) == ["app"]
 
 
+def test_an_object_is_read_once_for_each_version_and_forgotten_when_it_is_gone() -> None:
+    shop, models = open_shop(), Models()
+    first = World(shop.store, "shop", models).pools["app"].pool
+    assert World(shop.store, "shop", models).pools["app"].pool is first
+    shop.server.save(PGPOOL, pool_manifest(paused=True))
+    shop.watch()
+    assert World(shop.store, "shop", models).pools["app"].pool.spec.paused
+    shop.store.remove(PGPOOL, shop.server.remove(PGPOOL, "app"))
+    assert World(shop.store, "shop", models).pools == {}
+
+
 def test_pools_are_oldest_first() -> None:
     shop = open_shop()
     for name, created in (("young", "2026-11-23T00:00:00Z"), ("old", "2026-11-01T00:00:00Z")):
@@ -117,10 +128,10 @@ def test_pools_are_oldest_first() -> None:
 
 
 def test_a_pool_has_its_own_pods_each_placed_on_its_server() -> None:
-    shop = open_shop("app-1")
+    shop = open_shop("app-2", "app-1")
     save_pod(shop, "batch-1", "batch")
-    assert [pod.name for pod in facts(shop).pods] == ["app-1"]
-    assert facts(shop).placement == {"uid-app-1": LEDGER}
+    assert [pod.name for pod in facts(shop).pods] == ["app-1", "app-2"]
+    assert facts(shop).placement == {"uid-app-1": LEDGER, "uid-app-2": LEDGER}
 
 
 def test_pools_with_pods_on_a_server_that_is_not_to_be_found_still_use_it() -> None:
