@@ -30,8 +30,10 @@ def serving_all_the_time(pool: Pool) -> Iterator[None]:
 @contextmanager
 def secret_of(kube: Kubectl, name: str, content: Mapping[str, str]) -> Iterator[None]:
     write_secret(kube, name, content)
-    yield
-    kube("delete", "secret", name)
+    try:
+        yield
+    finally:
+        kube("delete", "secret", name)
 
 
 def write_secret(kube: Kubectl, name: str, content: Mapping[str, str]) -> None:
@@ -100,11 +102,10 @@ def test_a_wrong_password_until_it_is_right(make_pool: MakePool, kube: Kubectl) 
     user = secret(kube, "main-app")
     with secret_of(kube, "wrong", {**user, "password": "not-this"}):
         pool = make_pool("wrong", wait=False, read=None, auth={"userSecrets": [{"name": "wrong"}]})
-        said = pool.wait_for("DatabaseReachable", "False", "LoginFailed")["message"]
-        assert said == (
-            'auth.userSecrets[0]: password authentication failed for user "main-app" (seen by 2 of 2 pods)'
-        )
-        assert pool.wait_for("Ready", "False", "DatabaseUnreachable")["message"] == said
+        pool.wait_for("DatabaseReachable", "False", "LoginFailed")
+        said = 'auth.userSecrets[0]: password authentication failed for user "main-app" (seen by 2 of 2 pods)'
+        eventually("both pods say so", lambda: pool.condition("DatabaseReachable")["message"] == said)
+        pool.wait_for("Ready", "False", "DatabaseUnreachable")
         assert pool.condition("ConfigValid")["status"] == "True", "the Secret is well-formed"
         assert "password authentication failed" in warned(pool, "DatabaseUnreachable")
         waiting = uids(pool)
@@ -187,7 +188,6 @@ def test_a_certificate_that_is_none(
     with secret_of(kube, "no-certificate", content), serving_all_the_time(pool):
         pool.patch({"tls": {"client": {"secretName": "no-certificate", "mode": "allow"}}})
         said = refused(pool, reason)
-        print(said)  # noqa: T201
         assert words in said
         assert words in warned(pool, "InvalidConfig")
         pool.patch({"tls": None})
