@@ -81,6 +81,7 @@ class Scene:
         identity = here.identity if (here := self._here(heard.state)) else None
         fixed = session_share(owner, self.server, self.size.connections) if owner and self.server else None
         written = pod.grant.generation if pod and pod.grant else 0
+        lost = self._lost(pod, record, heard.state)
         seen = pod or record
         assert seen is not None
         return PodView(
@@ -95,10 +96,10 @@ class Scene:
             demand=sum(heard.demand.values()),
             most=fixed,
             annotated=self._annotated(pod),
-            known_generation=max(written, self.world.generation_elsewhere(uid, self.name)),
+            known_generation=max(lost, written, self.world.generation_elsewhere(uid, self.name)),
             written_generation=written,
             report=self._report(heard.state),
-            stale=self._stale(uid, record),
+            stale=bool(lost) or self._stale(uid, record),
             grace_seconds=pod.grace_seconds if pod else 0.0,
             addresses=(identity.client_address,) if identity else (),
             detects_dead_clients=self._detects_dead_clients(uid, identity),
@@ -125,6 +126,15 @@ class Scene:
         states = (self.heard(pod.uid).state for pod in owner.pods) if owner else iter(())
         others = [here.identity for state in states if (here := self._here(state)) and here.identity]
         return bool(others) and all(other.detects_dead_clients for other in others)
+
+    def _lost(self, pod: PoolerPod | None, record: GrantRecord | None, state: State | None) -> int:
+        """The generation of a grant that the pod has taken in and that somebody then took off it; 0: none.
+
+        It is not written again: with other shares it would be another grant of the same generation.
+        """
+        if pod is None or pod.grant is not None or record is None or state is None:
+            return 0
+        return record.generation if state.generation == record.generation else 0
 
     def _stale(self, uid: str, record: GrantRecord | None) -> bool:
         pod = self.pods.get(uid)

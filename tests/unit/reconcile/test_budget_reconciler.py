@@ -130,6 +130,21 @@ async def test_a_grant_is_never_written_over_one_of_the_same_generation_or_a_hig
         assert new.generation > old.generation
 
 
+async def test_a_grant_that_somebody_took_off_its_pod_comes_back_as_a_newer_one() -> None:
+    shop, reconciler = await settled_shop("app-1", databases=[{"name": "app"}, {"name": "reports"}])
+    old = shop.grant("app-1")
+    pod = shop.server.there(POD, "app-1")
+    del pod["metadata"]["annotations"][GRANT_ANNOTATION]
+    shop.server.save(POD, pod)
+    shop.watch()
+    await settle(shop, reconciler)
+    new = shop.grant("app-1")
+    assert old is not None
+    assert new is not None
+    assert new.generation == old.generation + 1
+    assert shop.ledger()["app-1"]["reserved"] == 24
+
+
 def paused_spec(shop: Shop) -> dict[str, Any]:
     return {**shop.server.there(PGPOOL, "app")["spec"], "paused": True}
 
