@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
+from pgpool_pooler.contract import Grant, PoolMode, ServerIdentity, ServerState, State
 
-from ..api import GrantRecord, PgBudget
+from ..api import GrantRecord, PgBudget, PgPool
 from ..budget import Life, Order, PodView, Report, Size
 from ..discovery import Server
 from .bookkeeping import last_size
@@ -17,6 +17,10 @@ from .sizing import size_of
 from .world import PoolFacts, World
 
 Object = dict[str, Any]
+
+
+FIRST_VERSION_THAT_LOOKS_FOR_CLIENTS = 14
+"""PostgreSQL's client_connection_check_interval is from 14."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,17 @@ class Scene:
         """Whether the server notices within seconds that the pod is gone.
 
         A pod that could not log in yet, or never will (its Secret is wrong), has not read that itself: the others
-        of its pool log in with the same settings.
+        of its pool log in with the same settings. Where none of them could, it is enough that another pool has read
+        a version which can: in transaction mode no backend is used before the pooler's connect_query has set it.
         """
         if identity is not None:
             return identity.detects_dead_clients
         owner = self.owners.get(uid)
         states = (self.heard(pod.uid).state for pod in owner.pods) if owner else iter(())
         others = [here.identity for state in states if (here := self._here(state)) and here.identity]
-        return bool(others) and all(other.detects_dead_clients for other in others)
+        if others:
+            return all(other.detects_dead_clients for other in others)
+        return owner is not None and _asks_on_every_login(owner.pool) and self._server_can_look_for_clients
 
     def _lost(self, pod: PoolerPod | None, record: GrantRecord | None, state: State | None) -> int:
         """The generation of a grant that the pod has taken in and that somebody then took off it; 0: none.
@@ -135,6 +142,12 @@ class Scene:
         if pod is None or pod.grant is not None or record is None or state is None:
             return 0
         return record.generation if state.generation == record.generation else 0
+
+    @property
+    def _server_can_look_for_clients(self) -> bool:
+        version = self.identity.version if self.identity else self.budget.status.version
+        major = version.partition(".")[0]
+        return major.isdigit() and int(major) >= FIRST_VERSION_THAT_LOOKS_FOR_CLIENTS
 
     def _stale(self, uid: str, record: GrantRecord | None) -> bool:
         pod = self.pods.get(uid)
@@ -195,3 +208,13 @@ def observe(
         heard=heard,
         peers=peers,
     )
+
+
+def _asks_on_every_login(pool: PgPool) -> bool:
+    """No database or user is in session mode, where the agent cannot set anything that a client would not see."""
+    modes = (
+        pool.spec.pool_mode,
+        *(d.pool_mode for d in pool.spec.databases),
+        *(u.pool_mode for u in pool.spec.users),
+    )
+    return PoolMode.SESSION not in modes

@@ -65,16 +65,18 @@ def state(name: str, detects: bool | None) -> State:
     )
 
 
-def scene(*states: State) -> Scene:
+def scene(*states: State, version: str = "", **changes: Any) -> Scene:
     store = Store()
     spec = {
         "database": {"servers": [{"host": HOST, "cpu": 8}]},
         "databases": [{"name": "app"}],
         "auth": {"userSecrets": [{"name": "main-app"}]},
         "write": {},
+        **changes,
     }
     store.put(PGPOOL, stored("PgPool", "app", spec=spec))
-    budget = stored("PgBudget", f"{HOST}-5432", spec={"server": {"host": HOST, "port": 5432}})
+    server = {"server": {"host": HOST, "port": 5432}}
+    budget = stored("PgBudget", f"{HOST}-5432", spec=server, status={"version": version})
     store.put(PGBUDGET, budget)
     pods = [stored("Pod", said.pod, spec={}, status={}) for said in states]
     for pod in pods:
@@ -105,3 +107,22 @@ def test_a_pod_that_never_logged_in_is_noticed_to_go_as_the_others_of_its_pool_a
 def test_what_a_pod_has_read_itself_holds_for_it() -> None:
     view = scene(state("new", False), state("mate", True)).view("uid-new", Life.ALIVE, 0.0)
     assert not view.detects_dead_clients
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "detects"),
+    [
+        ("17.6", {}, True),
+        ("14.1", {}, True),
+        ("13.22", {}, False),
+        ("", {}, False),
+        ("17.6", {"poolMode": "session"}, False),
+        ("17.6", {"databases": [{"name": "app", "poolMode": "session"}]}, False),
+        ("17.6", {"users": [{"name": "report", "poolMode": "session"}]}, False),
+    ],
+)
+def test_where_no_pod_of_a_pool_could_log_in_the_servers_version_and_the_pools_mode_decide(
+    version: str, changes: dict[str, Any], detects: bool
+) -> None:
+    view = scene(state("new", None), version=version, **changes).view("uid-new", Life.ALIVE, 0.0)
+    assert view.detects_dead_clients is detects
