@@ -1,5 +1,6 @@
 """A PgPool: observe, work out what should exist, apply what differs, pass the configuration on, say how it is."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,16 @@ from ..cluster import events
 from ..cluster.api import FIELD_MANAGER, Api, ApiError
 from ..cluster.kinds import CHILDREN, DEPLOYMENT, PGBUDGET, PGPOOL, POD, Kind, of
 from ..cluster.store import Store
-from ..desired import EndpointPlan, Manifest, children, config_hash, differs, endpoint_name, stale
+from ..desired import (
+    APPLIED_ANNOTATION,
+    EndpointPlan,
+    Manifest,
+    children,
+    config_hash,
+    differs,
+    endpoint_name,
+    stale,
+)
 from ..discovery import Server
 from ..status import EndpointFacts, Facts, as_json, pgpool_status, server_facts
 from ..status import events as status_events
@@ -34,6 +44,13 @@ Object = dict[str, Any]
 
 REFUSED_SECONDS = 10.0
 """Pause between two looks at what stands in the way: objects and rights of others are not watched."""
+
+
+CONFLICT_SECONDS = 0.1
+"""Until a pod that was written by somebody else meanwhile is looked at again."""
+
+REVERTED_SECONDS = 3600.0
+"""Between two events about a number of pods that was set at the Deployment."""
 
 
 class RefusedError(Exception):
@@ -58,6 +75,7 @@ class PoolReconciler:
         self._agents = agents
         self._pokes = pokes
         self._secrets = SecretVersions()
+        self._reverted: dict[str, float] = {}
         self._models = Models()
         self._image = image
 
@@ -96,6 +114,8 @@ class PoolReconciler:
             live = self._store.get(kind, namespace, manifest["metadata"]["name"])
             if live is None:
                 await self._refuse_foreign(kind, manifest)
+            elif kind is DEPLOYMENT and replicas_changed_by_hand(manifest, live):
+                await self._tell_reverted(facts)
             if live is None or differs(manifest, live):
                 await self._write(kind, manifest)
         present = (obj for kind in CHILDREN for obj in self._store.all(kind, namespace))
@@ -115,6 +135,16 @@ class PoolReconciler:
                 f"{kind.name} {meta['name']} is there already and does not belong to this PgPool: "
                 "delete it, or give the PgPool another name"
             )
+
+    async def _tell_reverted(self, facts: PoolFacts) -> None:
+        """At most hourly: an HPA on the Deployment would do it again and again."""
+        now = time.monotonic()
+        if now < self._reverted.get(facts.key, 0.0):
+            return
+        self._reverted[facts.key] = now + REVERTED_SECONDS
+        name = facts.pool.metadata.name
+        message = f"the number of pods was set back: scale PgPool {name}, not its Deployments"
+        await events.post(self._api, facts.raw, "Warning", "ReplicasReverted", message)
 
     async def _write(self, kind: Kind, manifest: Manifest) -> None:
         try:
@@ -136,18 +166,28 @@ class PoolReconciler:
         newest = self._secrets.newest(facts.key, self._states(facts))
         pauses: list[float] = []
         for pod in facts.pods:
-            state = self._agents.state(pod.uid)
             if pod.ended or pod.finished:
                 continue
-            if pod.config_hash != wanted_hash:
-                await self._annotate(pod, {CONFIG_HASH_ANNOTATION: wanted_hash})
-            elif state is not None and _rejected(state):
-                continue
-            elif state is not None and state.config_hash != wanted_hash:
-                pauses.append(await self._poke(pod, "config", wanted_hash))
-            elif state is not None and newest and state.secrets_version != newest:
-                pauses.append(await self._poke(pod, "secrets", newest))
+            try:
+                pauses += await self._configure_one(pod, wanted_hash, newest)
+            except ApiError as error:
+                if not (error.conflict or error.not_found):
+                    raise
+                pauses.append(CONFLICT_SECONDS)
         return min(pauses, default=None)
+
+    async def _configure_one(self, pod: PoolerPod, wanted_hash: str, newest_secrets: str) -> list[float]:
+        if pod.config_hash != wanted_hash:
+            await self._annotate(pod, {CONFIG_HASH_ANNOTATION: wanted_hash})
+            return []
+        state = self._agents.state(pod.uid)
+        if state is None or _rejected(state):
+            return []
+        if state.config_hash != wanted_hash:
+            return [await self._poke(pod, "config", wanted_hash)]
+        if newest_secrets and state.secrets_version != newest_secrets:
+            return [await self._poke(pod, "secrets", newest_secrets)]
+        return []
 
     async def _annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> None:
         self._store.put(POD, slim(POD, await self._api.annotate(pod.raw, annotations)))
@@ -243,3 +283,10 @@ def _budget(pool: PgPool, server: Server) -> Manifest:
 def _rejected(state: State) -> bool:
     """The pod has seen the newest files and cannot use them: it says why, a poke would not help."""
     return any(problem.reason == "EngineRejected" for problem in state.problems)
+
+
+def replicas_changed_by_hand(desired: Manifest, live: Object) -> bool:
+    """Somebody scaled the Deployment: it is as it was applied last, but for the number of pods."""
+    applied = live["metadata"].get("annotations", {}).get(APPLIED_ANNOTATION)
+    unchanged = applied == desired["metadata"]["annotations"][APPLIED_ANNOTATION]
+    return bool(unchanged and live["spec"].get("replicas") != desired["spec"]["replicas"])

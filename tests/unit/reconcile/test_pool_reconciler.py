@@ -279,3 +279,45 @@ async def test_events_are_posted_once() -> None:
     assert first > 0
     await reconciler.reconcile("shop", "app")
     assert len(shop.server.events) == first
+
+
+def scale_deployment(shop: Shop, replicas: int) -> None:
+    live = shop.server.there(DEPLOYMENT, "app-rw")
+    shop.server.save(DEPLOYMENT, {**live, "spec": live["spec"] | {"replicas": replicas}})
+    shop.watch()
+
+
+def reverted(shop: Shop) -> list[str]:
+    return [event["message"] for event in shop.server.events if event["reason"] == "ReplicasReverted"]
+
+
+async def test_a_number_of_pods_that_was_set_at_the_deployment_is_set_back_and_said_once() -> None:
+    shop, reconciler = await settled_shop("app-rw-1")
+    for _ in range(3):
+        scale_deployment(shop, 7)
+        await reconciler.reconcile("shop", "app")
+        assert shop.server.there(DEPLOYMENT, "app-rw")["spec"]["replicas"] == 2
+        shop.watch()
+    assert reverted(shop) == ["the number of pods was set back: scale PgPool app, not its Deployments"]
+
+
+async def test_scaling_the_pool_itself_is_not_called_a_reversal() -> None:
+    shop, reconciler = await settled_shop("app-rw-1")
+    change_spec(shop, write={"replicas": 3})
+    await reconciler.reconcile("shop", "app")
+    assert shop.server.there(DEPLOYMENT, "app-rw")["spec"]["replicas"] == 3
+    assert reverted(shop) == []
+
+
+async def test_a_pod_that_was_changed_meanwhile_keeps_no_other_from_its_configuration() -> None:
+    shop, reconciler = await settled_shop("app-rw-1", "app-rw-2")
+    change_spec(shop, pgbouncer={"parameters": {"server_idle_timeout": 60}})
+    touched = shop.server.there(POD, "app-rw-1")
+    touched["metadata"]["labels"]["touched"] = "yes"
+    shop.server.save(POD, touched)
+    await reconciler.reconcile("shop", "app")
+    hashes = {
+        name: shop.server.there(POD, name)["metadata"]["annotations"][CONFIG_HASH_ANNOTATION]
+        for name in ("app-rw-1", "app-rw-2")
+    }
+    assert hashes["app-rw-1"] != hashes["app-rw-2"]
