@@ -13,7 +13,7 @@ import yaml
 Object = dict[str, Any]
 T = TypeVar("T")
 
-GENEROUS_SECONDS = 100.0
+GENEROUS_SECONDS = 240.0
 """How long a wait lasts before it fails. Never what a test is about: what it took is printed."""
 
 
