@@ -4,6 +4,7 @@ The ways to the database take turns within one run, so that what else the machin
 ratios within a round are shown, as their median and range.
 """
 
+import json
 import os
 import re
 import statistics
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,6 +26,8 @@ BUDGET = 24
 ROUNDS = 3
 SECONDS = 8
 REST_SECONDS = 20
+CHANGES = 40
+"""Of the budget, to see how fast the pods follow."""
 TICKS_PER_SECOND = 100
 """USER_HZ, the unit of times in /proc/<pid>/stat (proc(5)); 100 on all that Linux runs on."""
 
@@ -202,6 +206,25 @@ def at_rest(kube: Kubectl) -> str:
     return "\n".join(lines)
 
 
+def acknowledgements(kube: Kubectl) -> str:
+    """How long grants took until their acknowledgement was read, by the leader's log, as a limit goes to and fro."""
+    system = kube.within(OPERATOR_NAMESPACE)
+    leading, pod = leader(system), Pool(kube, "app").pods()[0]["metadata"]["name"]
+    for number in range(CHANGES):
+        limit = BUDGET // (2 - number % 2)
+        kube.patch("pgbudget", "main-a-0", {"spec": {"limit": limit}})
+        eventually(f"{limit} are reserved", partial(_are_reserved, kube, limit))
+    lines = (json.loads(line) for line in system("logs", leading).splitlines() if line.startswith("{"))
+    found = [line["seconds"] for line in lines if line["event"] == "acknowledged" and line["pod"] == pod]
+    p50, p95, p99 = (statistics.quantiles(found, n=100)[percent - 1] for percent in (50, 95, 99))
+    percentiles = f"p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s"
+    return f"From a grant written to its acknowledgement read, {len(found)} times: {percentiles}."
+
+
+def _are_reserved(kube: Kubectl, connections: int) -> bool:
+    return bool((kube.get("pgbudget", "main-a-0") or {})["status"]["reserved"] == connections)
+
+
 def write_down(readme: Path, text: str) -> None:
     """Replace what stands between the markers."""
     before, _, rest = readme.read_text().partition(BEGIN)
@@ -222,7 +245,7 @@ def _cleaned_up(kube: Kubectl) -> Iterator[None]:
 
 
 @click.command()
-@click.option("--readme", is_flag=True, help="Write the tables into README.md too.")
+@click.option("--readme", is_flag=True, help="Write the ratios into README.md too.")
 def main(readme: bool) -> None:
     """Compare a pool with bare PgBouncer and with no pooler; print the ratios as markdown."""
     kube = Kubectl(kubectl(), kubeconfig(), NAMESPACE)
@@ -235,10 +258,12 @@ def main(readme: bool) -> None:
                 turns = (*WAYS[number % len(WAYS) :], *WAYS[: number % len(WAYS)])
                 rounds[load].append({way: measure(kube, way, options) for way in turns})
         rest = at_rest(kube)
-    text = f"{os.cpu_count()} CPUs for database, poolers, clients and cluster.\n\n{table(rounds)}\n\n{rest}"
-    click.echo(text)
+        speed = acknowledgements(kube)
+    machine = f"{os.cpu_count()} CPUs for database, poolers, clients and cluster."
+    compared = f"{machine}\n\n{table(rounds)}"
+    click.echo(f"{compared}\n\n{rest}\n\n{speed}")
     if readme:
-        write_down(REPOSITORY / "README.md", text)
+        write_down(REPOSITORY / "README.md", compared)
 
 
 if __name__ == "__main__":
