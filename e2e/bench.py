@@ -207,7 +207,7 @@ def at_rest(kube: Kubectl) -> str:
 
 
 def acknowledgements(kube: Kubectl) -> str:
-    """How long grants took until their acknowledgement was read, by the leader's log, as a limit goes to and fro."""
+    """How long grants took until they were seen acknowledged, by the leader's log, as a limit goes to and fro."""
     system = kube.within(OPERATOR_NAMESPACE)
     leading, pod = leader(system), Pool(kube, "app").pods()[0]["metadata"]["name"]
     for number in range(CHANGES):
