@@ -1,7 +1,11 @@
 """A PgPool comes, serves, and goes without a trace."""
 
+import json
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
 from e2e.conftest import MakePool, leftovers
-from e2e.kube import Kubectl, eventually
+from e2e.kube import GENEROUS_SECONDS, Kubectl, Object, eventually
 
 
 def test_each_endpoint_reaches_the_right_server(make_pool: MakePool) -> None:
@@ -38,3 +42,30 @@ def test_removing_an_endpoint_removes_its_children_only(make_pool: MakePool, kub
     eventually("its Service is gone", lambda: kube.get("service", "app-ro") is None)
     pool.wait_serving()
     assert pool.query("SELECT pg_is_in_recovery()", "rw") == [(False,)]
+
+
+def test_a_paused_pool_lets_clients_wait_and_go_on(make_pool: MakePool) -> None:
+    pool = make_pool(read=None)
+    pool.patch({"paused": True})
+    pool.wait_for("Ready", "False", "Paused")
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(pool.query, "SELECT 1")
+        eventually("a client waits", lambda: sum(waiting(pod) for pod in pool.pods("write")) == 1)
+        assert not answer.done()
+        pool.patch({"paused": False})
+        assert answer.result(timeout=GENEROUS_SECONDS) == [(1,)]
+    pool.wait_serving()
+
+
+def test_session_pools_have_equal_shares_and_leave_room_for_a_rollout(
+    make_pool: MakePool, kube: Kubectl
+) -> None:
+    make_pool(read=None, poolMode="session")
+    grants = (kube.get("pgbudget", "main-a-0") or {})["status"]["grants"]
+    assert [grant["reserved"] for grant in grants] == [8, 8]
+
+
+def waiting(pod: Object) -> int:
+    """Clients that wait for a backend, by the pod's own word."""
+    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9127/v1/state") as answer:
+        return int(json.load(answer)["waiting"])

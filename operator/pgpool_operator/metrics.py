@@ -6,7 +6,6 @@ RECONCILES = Counter("pgpool_reconciles_total", "Reconciles by kind and result."
 RECONCILE_SECONDS = Histogram("pgpool_reconcile_seconds", "How long one reconcile took.", ["kind"])
 QUEUE_DEPTH = Gauge("pgpool_queue_depth", "Keys that wait for a reconcile.")
 LEADER = Gauge("pgpool_leader", "1 on the replica that holds the Lease.")
-WRITES = Counter("pgpool_writes_total", "Writes to the API server.", ["kind", "verb"])
 GRANTS = Counter("pgpool_grants_total", "Grants written to pods.")
 POKES = Counter("pgpool_pokes_total", "Pods annotated again because a change was not noticed in time.")
 ACKNOWLEDGED_SECONDS = Histogram(
