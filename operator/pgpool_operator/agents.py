@@ -50,6 +50,8 @@ class _Follower:
     unreadable: str = ""
     """What was wrong with the last answer; said once."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first answer, or none, has come."""
 
 
 Changed = Callable[[Target], None]
@@ -85,6 +87,14 @@ class Agents:
                 task = asyncio.create_task(self._follow(target), name=f"agent {target.name}")
                 self._followers[uid] = _Follower(target, task)
 
+    async def all_asked(self) -> None:
+        """Wait until every pod that is followed now was asked once: who has just come knows nothing of them.
+
+        Takes no longer than the slowest answer, ANSWER_SECONDS at most.
+        """
+        for follower in list(self._followers.values()):
+            await follower.asked.wait()
+
     def state(self, uid: str) -> State | None:
         """What the pod said last; None if it was never heard. The pod's UID in the reply was checked."""
         follower = self._followers.get(uid)
@@ -109,6 +119,7 @@ class Agents:
             state = await self._ask(follower)
             if state is not None and _take_in(follower, state):
                 self._changed(target)
+            follower.asked.set()
             follower.wake.clear()
             try:
                 async with asyncio.timeout(_pause(state, follower.expected)):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +191,8 @@ async def _work(parts: _Parts) -> None:
     async with Agents(parts.router.heard) as agents, asyncio.TaskGroup() as tasks:
         image = parts.settings.pooler_image
         reconciler = Reconciler(parts.api, parts.store, agents, parts.queue, parts.deaths, image)
+        agents.follow(_targets(parts.store))
+        await agents.all_asked()
         parts.router.everything()
         tasks.create_task(_follow(parts.store, agents), name="agents")
         tasks.create_task(_resync(parts.router), name="resync")
@@ -227,6 +230,14 @@ async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
             metrics.RECONCILES.labels(kind, "done").inc()
 
 
+def _targets(store: Store) -> Iterator[Target]:
+    """Every pooler pod that can be asked."""
+    for pod in store.all(POD):
+        meta, address = pod["metadata"], pod.get("status", {}).get("podIP")
+        if POOL_LABEL in meta.get("labels", {}) and address:
+            yield Target(meta["uid"], meta["namespace"], meta["name"], address)
+
+
 async def _follow(store: Store, agents: Agents) -> None:
     """Keep the followed pods what the store says they are."""
     changed = asyncio.Event()
@@ -237,16 +248,7 @@ async def _follow(store: Store, agents: Agents) -> None:
 
     store.listen(listen)
     while True:
-        agents.follow(
-            Target(
-                pod["metadata"]["uid"],
-                pod["metadata"]["namespace"],
-                pod["metadata"]["name"],
-                pod["status"]["podIP"],
-            )
-            for pod in store.all(POD)
-            if POOL_LABEL in pod["metadata"].get("labels", {}) and pod.get("status", {}).get("podIP")
-        )
+        agents.follow(_targets(store))
         await changed.wait()
         changed.clear()
 

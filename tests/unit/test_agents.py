@@ -244,3 +244,10 @@ async def test_an_unreadable_answer_is_said_once(
     for _ in range(3):
         await pod.asked_again()
     assert said == ["unreadable state"]
+
+
+async def test_who_waits_until_all_were_asked_has_heard_all_that_answer(following: Agents) -> None:
+    following.follow([TARGET, Target("silent", "shop", "app-rw-2", "127.0.0.2")])
+    await following.all_asked()
+    assert following.state("a") is not None
+    assert following.state("silent") is None
