@@ -48,24 +48,18 @@ def test_a_paused_pool_lets_clients_wait_and_go_on(make_pool: MakePool) -> None:
     pool = make_pool(read=None)
     pool.patch({"paused": True})
     pool.wait_for("Ready", "False", "Paused")
+    eventually("all pods pause", lambda: {state(pod)["phase"] for pod in pool.pods("write")} == {"Paused"})
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(pool.query, "SELECT 1")
-        eventually("a client waits", lambda: sum(waiting(pod) for pod in pool.pods("write")) == 1)
+        eventually("a client waits", lambda: sum(state(pod)["waiting"] for pod in pool.pods("write")) == 1)
         assert not answer.done()
         pool.patch({"paused": False})
         assert answer.result(timeout=GENEROUS_SECONDS) == [(1,)]
     pool.wait_serving()
 
 
-def test_session_pools_have_equal_shares_and_leave_room_for_a_rollout(
-    make_pool: MakePool, kube: Kubectl
-) -> None:
-    make_pool(read=None, poolMode="session")
-    grants = (kube.get("pgbudget", "main-a-0") or {})["status"]["grants"]
-    assert [grant["reserved"] for grant in grants] == [8, 8]
-
-
-def waiting(pod: Object) -> int:
-    """Clients that wait for a backend, by the pod's own word."""
+def state(pod: Object) -> Object:
+    """What a pod says of itself."""
     with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9127/v1/state") as answer:
-        return int(json.load(answer)["waiting"])
+        said: Object = json.load(answer)
+        return said

@@ -24,6 +24,17 @@ TLS = (
     STAMP + "LOG S-0x55c594c3de50: app/app@127.0.0.1:6000 closing because: connect failed (age=0s)",
 )
 
+UNTRUSTED = (
+    STAMP
+    + "LOG TLS handshake error: handshake failed: error:0A000086:SSL routines::certificate verify failed",
+    STAMP + "LOG S-0x55931e6a6f20: app/app@10.0.0.7:5432 closing because: server conn crashed? (age=0s)",
+)
+CLIENT_WITHOUT_TRUST = (
+    STAMP + "LOG TLS handshake error: handshake failed: tlsv1 alert unknown ca",
+    STAMP
+    + "LOG C-0x55931e6a6f20: (nodb)/(nouser)@10.0.0.9:5432 closing because: client unexpected eof (age=0s)",
+)
+
 
 def read(*lines: str) -> list[ServerFailure]:
     reader = LogReader()
@@ -47,6 +58,14 @@ def test_a_failed_handshake_is_told_as_such() -> None:
     assert [(failure.kind, "certificate" in failure.text) for failure in read(*TLS)] == [
         (FailureKind.TLS, True)
     ]
+
+
+def test_a_server_whose_certificate_is_not_trusted_is_told_as_such() -> None:
+    assert [failure.kind for failure in read(*UNTRUSTED)] == [FailureKind.TLS]
+
+
+def test_a_clients_failed_handshake_says_nothing_of_the_server() -> None:
+    assert read(*CLIENT_WITHOUT_TRUST, UNTRUSTED[1]) == []
 
 
 @pytest.mark.parametrize("reason", ["server lifetime over", "server idle timeout", "pause mode", "evicted"])

@@ -25,7 +25,9 @@ _UNREACHABLE: Final = (
     "the database system is in recovery mode",
 )
 """PgBouncer's words for a server that it cannot reach, and PostgreSQL's for ERRCODE_CANNOT_CONNECT_NOW."""
-_LOST: Final = ("server conn crashed?", "server connection closed", "terminating connection")
+_CRASHED: Final = "server conn crashed?"
+"""Also what PgBouncer says of a connection whose TLS handshake failed."""
+_LOST: Final = (_CRASHED, "server connection closed", "terminating connection")
 _LOGIN: Final = ("failed to answer authreq", "login failed", "exec_on_connect query failed")
 """PgBouncer cannot log in with what it knows of the user (e.g. a verifier that the server does not have)."""
 _REASON_LENGTH: Final = 120
@@ -73,10 +75,13 @@ class LogReader:
             self._errors.append(line.text)
         if login := _LOGIN_FAILED.match(line.text):
             self._login_reason = login["reason"]
-        elif line.level == "WARNING" and "TLS" in line.text:
+        elif line.text.startswith("TLS ") or (line.level == "WARNING" and "TLS" in line.text):
             self._tls_reason = line.text
         closed = _CLOSED.match(line.text)
-        if closed is None or closed["side"] == "C":
+        if closed is None:
+            return None
+        if closed["side"] == "C":
+            self._tls_reason = ""
             return None
         return self._failure(closed["database"], closed["user"], closed["reason"])
 
@@ -91,9 +96,9 @@ class LogReader:
     def _failure(self, database: str, user: str, reason: str) -> ServerFailure | None:
         said, self._login_reason = self._login_reason, ""
         tls, self._tls_reason = self._tls_reason, ""
+        if tls and reason.startswith((_CRASHED, *_UNREACHABLE)):
+            return ServerFailure(FailureKind.TLS, database, user, tls)
         if reason.startswith(_UNREACHABLE):
-            if tls:
-                return ServerFailure(FailureKind.TLS, database, user, tls)
             return ServerFailure(FailureKind.UNREACHABLE, database, user, reason)
         if said and said[:_REASON_LENGTH] == reason[:_REASON_LENGTH]:
             kind = FailureKind.TLS if _TLS.search(said) else FailureKind.LOGIN
