@@ -19,7 +19,6 @@ class Samples:
     """What the sampler saw."""
 
     peak: int = 0
-    peak_busy: int = 0
     taken: int = 0
     longest_gap: float = 0.0
     """Seconds between two samples at most: what stayed unseen."""
@@ -67,6 +66,5 @@ class Sampler:
             seen.taken += 1
             seen.longest_gap = max(seen.longest_gap, now - last)
             seen.peak = max(seen.peak, row[0])
-            seen.peak_busy = max(seen.peak_busy, row[1])
             seen.busy.append(row[1])
             last = now

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from pgpool_pooler.contract import GRANT_ANNOTATION, POKE_ANNOTATION
+from pgpool_pooler.contract import GRANT_ANNOTATION
 
 from .. import metrics
 from ..agents import Agents
 from ..api import PgBudgetStatus
 from ..budget import Life, Order, PodView, plan
 from ..cluster import events
-from ..cluster.api import Api, ApiError, Object
+from ..cluster.api import Api, ApiError
 from ..cluster.kinds import PGBUDGET, POD
 from ..cluster.store import Store
 from ..status import budget_events
@@ -24,6 +24,7 @@ from .pods import PoolerPod, is_pooler, read_pod
 from .pokes import Pokes
 from .scene import Heard, Scene, observe
 from .world import Models, World
+from .writer import PodWriter
 
 log = structlog.get_logger()
 
@@ -38,7 +39,7 @@ class BudgetReconciler:
         self._api = api
         self._store = store
         self._agents = agents
-        self._pokes = pokes
+        self._pods = PodWriter(api, store, pokes)
         self._deaths = deaths
         self._peers = PeerIds()
         self._models = Models()
@@ -126,7 +127,7 @@ class BudgetReconciler:
     async def _send_one(self, scene: Scene, uid: str, order: Order) -> list[float]:
         pod, grant = scene.pods[uid], scene.grant(uid, order)
         if pod.grant is None or pod.grant.generation < grant.generation:
-            await self._annotate(pod, {GRANT_ANNOTATION: grant.model_dump_json()})
+            await self._pods.annotate(pod, {GRANT_ANNOTATION: grant.model_dump_json()})
             self._agents.expect(uid, grant.generation)
             metrics.GRANTS.inc()
             log.info("granted", pod=pod.name, server=scene.name, generation=order.generation, cap=order.cap)
@@ -134,19 +135,7 @@ class BudgetReconciler:
         state = self._agents.state(uid)
         if state is None or state.generation >= grant.generation:
             return []
-        return [await self._poke(pod, str(grant.generation))]
-
-    async def _poke(self, pod: PoolerPod, generation: str) -> float:
-        if self._pokes.wait(pod.uid, "grant", generation) == 0.0:
-            await self._annotate(pod, {POKE_ANNOTATION: datetime.now(UTC).isoformat()})
-            self._pokes.poked(pod.uid, "grant", generation)
-            metrics.POKES.inc()
-        return self._pokes.wait(pod.uid, "grant", generation)
-
-    async def _annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> Object:
-        written = await self._api.annotate(pod.raw, annotations)
-        self._store.put(POD, slim(POD, written))
-        return written
+        return [await self._pods.poke(pod, "grant", str(grant.generation))]
 
 
 def _life(pod: PoolerPod) -> Life:

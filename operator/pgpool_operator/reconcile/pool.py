@@ -8,14 +8,13 @@ from typing import Any
 
 import structlog
 
-from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, POKE_ANNOTATION, Endpoint, State
+from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, Endpoint, State
 
-from .. import metrics
 from ..agents import Agents
 from ..api import PgPool
 from ..cluster import events
 from ..cluster.api import FIELD_MANAGER, Api, ApiError
-from ..cluster.kinds import CHILDREN, DEPLOYMENT, PGBUDGET, PGPOOL, POD, Kind, of
+from ..cluster.kinds import CHILDREN, DEPLOYMENT, PGBUDGET, PGPOOL, Kind, of
 from ..cluster.store import Store
 from ..desired import (
     APPLIED_ANNOTATION,
@@ -37,6 +36,7 @@ from .pokes import Pokes
 from .secrets import SecretVersions
 from .sizing import size_of
 from .world import Models, PoolFacts, World
+from .writer import PodWriter
 
 log = structlog.get_logger()
 
@@ -44,7 +44,6 @@ Object = dict[str, Any]
 
 REFUSED_SECONDS = 10.0
 """Pause between two looks at what stands in the way: objects and rights of others are not watched."""
-
 
 CONFLICT_SECONDS = 0.1
 """Until a pod that was written by somebody else meanwhile is looked at again."""
@@ -73,7 +72,7 @@ class PoolReconciler:
         self._api = api
         self._store = store
         self._agents = agents
-        self._pokes = pokes
+        self._pods = PodWriter(api, store, pokes)
         self._secrets = SecretVersions()
         self._reverted: dict[str, float] = {}
         self._models = Models()
@@ -178,26 +177,16 @@ class PoolReconciler:
 
     async def _configure_one(self, pod: PoolerPod, wanted_hash: str, newest_secrets: str) -> list[float]:
         if pod.config_hash != wanted_hash:
-            await self._annotate(pod, {CONFIG_HASH_ANNOTATION: wanted_hash})
+            await self._pods.annotate(pod, {CONFIG_HASH_ANNOTATION: wanted_hash})
             return []
         state = self._agents.state(pod.uid)
         if state is None or _rejected(state):
             return []
         if state.config_hash != wanted_hash:
-            return [await self._poke(pod, "config", wanted_hash)]
+            return [await self._pods.poke(pod, "config", wanted_hash)]
         if newest_secrets and state.secrets_version != newest_secrets:
-            return [await self._poke(pod, "secrets", newest_secrets)]
+            return [await self._pods.poke(pod, "secrets", newest_secrets)]
         return []
-
-    async def _annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> None:
-        self._store.put(POD, slim(POD, await self._api.annotate(pod.raw, annotations)))
-
-    async def _poke(self, pod: PoolerPod, subject: str, change: str) -> float:
-        if self._pokes.wait(pod.uid, subject, change) == 0.0:
-            await self._annotate(pod, {POKE_ANNOTATION: datetime.now(UTC).isoformat()})
-            self._pokes.poked(pod.uid, subject, change)
-            metrics.POKES.inc()
-        return self._pokes.wait(pod.uid, subject, change)
 
     def _states(self, facts: PoolFacts) -> tuple[State, ...]:
         found = (self._agents.state(pod.uid) for pod in facts.pods if not pod.deleted)
