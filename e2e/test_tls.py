@@ -15,10 +15,7 @@ from e2e.world import Pool, Postgres
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     """A folder with ca.crt and ca.key."""
-    _openssl(
-        tmp_path, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test ca",
-        "-keyout", "ca.key", "-out", "ca.crt",
-    )  # fmt: skip
+    _authority(tmp_path, "test ca")
     return tmp_path
 
 
@@ -92,10 +89,7 @@ def test_a_server_with_a_certificate_of_somebody_else_is_not_trusted(
     make_pool: MakePool, kube: Kubectl, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     stranger = tmp_path_factory.mktemp("stranger")
-    _openssl(
-        stranger, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=stranger",
-        "-keyout", "ca.key", "-out", "ca.crt",
-    )  # fmt: skip
+    _authority(stranger, "stranger")
     _secret(kube, "main-ca", stranger, {"ca.crt": "ca.crt"})
     pool = make_pool(read=None, wait=False, tls={"server": {"secretName": "main-ca"}})
     pool.wait_for("DatabaseReachable", "False", "TLSFailed")
@@ -117,6 +111,14 @@ def _name_of(address: str, authority: Path) -> str:
     )  # fmt: skip
     subject = next((line for line in shown.stdout.splitlines() if line.startswith("subject=")), "")
     return subject.rpartition("CN")[2].strip(" =")
+
+
+def _authority(folder: Path, name: str) -> None:
+    """ca.crt and ca.key of a CA of its own."""
+    _openssl(
+        folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+        "-keyout", "ca.key", "-out", "ca.crt",
+    )  # fmt: skip
 
 
 def _certificate(authority: Path, name: str, host: str) -> None:
