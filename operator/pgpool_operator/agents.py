@@ -173,7 +173,16 @@ def _rounded(demand: Mapping[str, float]) -> dict[str, int]:
 
 def matters(before: State, after: State) -> bool:
     """Whether something other than the load has changed."""
-    load = {"clients", "waiting", "busy_seconds", "cpu_seconds", "databases", "servers"}
+    load = {
+        "clients",
+        "waiting",
+        "transactions",
+        "busy_seconds",
+        "query_seconds",
+        "cpu_seconds",
+        "databases",
+        "servers",
+    }
     if before.model_dump(exclude=load) != after.model_dump(exclude=load):
         return True
     return [_reached(server) for server in before.servers] != [_reached(server) for server in after.servers]

@@ -9,6 +9,7 @@ from .config import (
     ClientTls,
     DatabaseConfig,
     Endpoint,
+    Monitor,
     Peers,
     PoolConfig,
     PoolMode,
@@ -23,24 +24,28 @@ from .names import (
     CONFIG_HASH_ANNOTATION,
     CONFIG_KEY,
     GRANT_ANNOTATION,
+    MONITOR_DATABASE,
     PEERS_KEY,
     POKE_ANNOTATION,
 )
-from .state import DatabaseState, Phase, Problem, ServerIdentity, ServerState, State
+from .state import Activity, DatabaseState, Phase, Problem, ServerIdentity, ServerState, State
 
 __all__ = [
     "CONFIG_HASH_ANNOTATION",
     "CONFIG_KEY",
     "CONTRACT_VERSION",
     "GRANT_ANNOTATION",
+    "MONITOR_DATABASE",
     "PEERS_KEY",
     "POKE_ANNOTATION",
+    "Activity",
     "ClientTls",
     "DatabaseConfig",
     "DatabaseState",
     "Endpoint",
     "Grant",
     "Mode",
+    "Monitor",
     "Peers",
     "Phase",
     "PoolConfig",

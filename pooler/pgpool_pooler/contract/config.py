@@ -61,6 +61,15 @@ class DatabaseConfig(Wire):
     """At most this part of the pod's connections, rounded up."""
 
 
+class Monitor(Wire):
+    """A role that may see what all backends do, and where it logs in; its Secret is mounted beside."""
+
+    secret: str
+    """The Secret's name, for messages."""
+    dbname: str
+    """A database on the server."""
+
+
 class UserRule(Wire):
     """What differs for one user."""
 
@@ -94,6 +103,8 @@ class PoolConfig(Wire):
     user_secrets: tuple[str, ...] = ()
     """Names of spec.auth.userSecrets in order: number i is mounted at `<users>/i`. For messages only."""
     users: tuple[UserRule, ...] = ()
+    monitor: Monitor | None = None
+    """None: the agents see only what their users may."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """The engine's own parameters; the engine's typed model reads them."""
     timeouts: Timeouts = Timeouts()

@@ -15,3 +15,6 @@ CONFIG_KEY = "config.json"
 
 PEERS_KEY = "peers.json"
 """In the ConfigMap: `Peers`."""
+
+MONITOR_DATABASE = "pgpool_monitor"
+"""The entry that the monitor's one connection is granted for, beside the pool's databases."""

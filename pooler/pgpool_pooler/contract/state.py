@@ -61,6 +61,29 @@ class DatabaseState(Wire):
     max_wait_seconds: float
 
 
+class Activity(Wire):
+    """What the pool's backends do, those of all pods, as one look at the server's pg_stat_activity saw it.
+
+    A backend is one of the pool's if its user is one of the pool's users and its database one of the pool's.
+    """
+
+    age_seconds: float
+    """How long ago the look was."""
+    cpu: int = 0
+    """Active and waiting for nothing: on a CPU, or ready to be."""
+    io: int = 0
+    """Active, wait_event_type IO."""
+    lock: int = 0
+    """Active, wait_event_type Lock."""
+    other: int = 0
+    """Active, any other wait (LWLock, IPC, Timeout, Client...)."""
+    held: int = 0
+    """Idle in a transaction: a client holds the backend and asks nothing of it."""
+    idle: int = 0
+    unseen: int = 0
+    """Backends of other users, whose state this login may not see (it is not a member of pg_monitor)."""
+
+
 class ServerState(Wire):
     """One server, as this pod sees it."""
 
@@ -74,6 +97,8 @@ class ServerState(Wire):
     """None: not tried yet."""
     error: str = ""
     identity: ServerIdentity | None = None
+    activity: Activity | None = None
+    """None: nobody waits, so nobody looked, or the look got no answer."""
 
 
 class State(Wire):
@@ -93,12 +118,21 @@ class State(Wire):
     """Of the accepted grant, summed over servers."""
     servers: tuple[ServerState, ...] = ()
     databases: tuple[DatabaseState, ...] = ()
+    """Those that clients use; not the monitor's."""
     clients: int = 0
     waiting: int = 0
+    max_clients: int = 0
+    """Clients that the engine takes at most (PgBouncer: max_client_conn); 0: not known."""
+    transactions: int = 0
+    """Ended since the engine started (PgBouncer: total_xact_count)."""
     busy_seconds: float = 0.0
-    """Backend time in transactions since the engine started, summed (PgBouncer: total_xact_time)."""
+    """Backend time in ended transactions since the engine started, summed (PgBouncer: total_xact_time)."""
+    query_seconds: float = 0.0
+    """The part of it in which a query ran (PgBouncer: total_query_time)."""
     cpu_seconds: float = 0.0
     """The engine's user + system time since it started."""
+    cpu_available: float = 0.0
+    """CPUs that the engine can use: its threads, or the container's limit where that is less; 0: not known."""
     config_hash: str = ""
     """`content_hash` of the files that the engine accepted last."""
     secrets_version: str = ""
