@@ -439,9 +439,6 @@ MISTAKES = (
     ),
     Mistake("65 pods", spec(read={"replicas": 65}), "spec.read.replicas", "less than or equal to 64"),
     Mistake(
-        "autoscaling", spec(write={"autoscaling": {"maxReplicas": 6}}), "spec.write.autoscaling", UNKNOWN
-    ),
-    Mistake(
         "reading from the primary only",
         spec(read={"targetSessionAttrs": "primary"}),
         "spec.read.targetSessionAttrs",

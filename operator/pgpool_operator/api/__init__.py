@@ -1,5 +1,15 @@
 """The resources PgPool and PgBudget as immutable models, and how to read them from the API server's JSON."""
 
+from .autoscaling import (
+    Autoscaling,
+    Behavior,
+    PolicyType,
+    ScaleDownRules,
+    ScalingPolicy,
+    ScalingRules,
+    SelectPolicy,
+    WriteAutoscaling,
+)
 from .core import (
     Condition,
     ConditionStatus,
@@ -10,6 +20,7 @@ from .core import (
     TopologySpreadConstraint,
 )
 from .database import Cluster, Database, Provider, Server, ServerRole
+from .endpoints import Read, Service, Write
 from .parse import InvalidResourceError, parse_pgbudget, parse_pgpool
 from .pgbouncer import PgBouncer
 from .pgbudget import (
@@ -27,16 +38,14 @@ from .pgpool import (
     ClientTls,
     ClientTlsMode,
     Engine,
+    Monitor,
     PgPool,
     PgPoolSpec,
     PooledDatabase,
-    Read,
     ServerTls,
-    Service,
     Timeouts,
     Tls,
     User,
-    Write,
 )
 from .pgpool_status import EndpointStatus, PgPoolStatus, ServerStatus, Summary
 from .pods import Pods
@@ -44,6 +53,8 @@ from .quantity import format_cpu, parse_cpu
 
 __all__ = [
     "Auth",
+    "Autoscaling",
+    "Behavior",
     "Budget",
     "BudgetServer",
     "ClientTls",
@@ -60,6 +71,7 @@ __all__ = [
     "InvalidResourceError",
     "LocalRef",
     "Metadata",
+    "Monitor",
     "PgBouncer",
     "PgBudget",
     "PgBudgetSpec",
@@ -68,10 +80,15 @@ __all__ = [
     "PgPoolSpec",
     "PgPoolStatus",
     "Pods",
+    "PolicyType",
     "PooledDatabase",
     "Provider",
     "Read",
     "Resources",
+    "ScaleDownRules",
+    "ScalingPolicy",
+    "ScalingRules",
+    "SelectPolicy",
     "Server",
     "ServerRole",
     "ServerStatus",
@@ -84,6 +101,7 @@ __all__ = [
     "TopologySpreadConstraint",
     "User",
     "Write",
+    "WriteAutoscaling",
     "format_cpu",
     "parse_cpu",
     "parse_pgbudget",

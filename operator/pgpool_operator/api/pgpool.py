@@ -1,11 +1,11 @@
 """The PgPool resource: what a user asks for."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from pgpool_pooler.contract import Endpoint, PoolMode, ServerTlsMode
+from pgpool_pooler.contract import MONITOR_DATABASE, Endpoint, PoolMode, ServerTlsMode
 
 from .base import (
     SET,
@@ -13,13 +13,13 @@ from .base import (
     Cpu,
     ObjectName,
     Percent,
-    Port,
     PostgresName,
     map_by,
     rules,
 )
 from .core import LocalRef, Metadata
 from .database import Database
+from .endpoints import Read, Write
 from .pgbouncer import PgBouncer
 from .pgpool_status import PgPoolStatus
 from .pods import Pods
@@ -41,7 +41,12 @@ class PooledDatabase(ApiModel):
                 (
                     "self != 'pgbouncer'",
                     "pgbouncer is the name of the pooler's own console: choose another name and set dbname",
-                )
+                ),
+                (
+                    f"self != '{MONITOR_DATABASE}'",
+                    f"{MONITOR_DATABASE} is the name of the monitor's own entry (auth.monitor): choose another "
+                    "name and set dbname",
+                ),
             )
         ),
     ]
@@ -54,6 +59,13 @@ class PooledDatabase(ApiModel):
     """At most this part of each pod's connections, rounded up. No limit if not set."""
 
 
+class Monitor(ApiModel):
+    """A role that may see what all backends do: LOGIN, member of pg_monitor."""
+
+    secret_ref: LocalRef
+    """Secret with the keys username or user, and password."""
+
+
 class Auth(ApiModel):
     """Who may log in."""
 
@@ -61,6 +73,9 @@ class Auth(ApiModel):
         tuple[LocalRef, ...], Field(min_length=1, max_length=64, json_schema_extra=map_by("name"))
     ]
     """Secrets with the keys username or user, password and perhaps verifier (SCRAM), or userlist.txt."""
+    monitor: Monitor | None = None
+    """A role with pg_monitor: the pods see with it what keeps the database busy, other users' backends too.
+    Costs one connection per pod. Without it they see what their users may."""
 
 
 class User(ApiModel):
@@ -100,40 +115,6 @@ class Budget(ApiModel):
     """Of max_connections, kept for those who do not come through a pool."""
     overcommit: bool = False
     """Allows more than 4 connections for each CPU."""
-
-
-class Service(ApiModel):
-    """The Service in front of an endpoint."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    """ClusterIP, NodePort or LoadBalancer."""
-    port: Port = 5432
-    """The port that clients connect to."""
-    annotations: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
-    """Annotations of the Service."""
-
-
-Replicas = Annotated[int, Field(ge=0, le=64)]
-
-
-class Write(ApiModel):
-    """The endpoint to the primary: Deployment and Service <name>-rw."""
-
-    replicas: Replicas = 2
-    """Pods; the scale subresource. Fewer run where the budget has no room."""
-    service: Service = Service()
-    """The Service <name>-rw."""
-
-
-class Read(ApiModel):
-    """The endpoint to the replicas: Deployment and Service <name>-ro, each pod to one replica."""
-
-    replicas: Replicas | None = None
-    """Pods; one for each replica server, at least 2, if not set."""
-    target_session_attrs: Literal["prefer-standby", "standby", "any"] = "prefer-standby"
-    """libpq's prefer-standby (the primary only without replicas), standby or any."""
-    service: Service = Service()
-    """The Service <name>-ro."""
 
 
 class ClientTlsMode(StrEnum):
@@ -238,6 +219,12 @@ _SPEC_RULES: dict[str, Any] = rules(
         "!has(self.users) || self.users.all(u, !has(u.endpoints) || u.endpoints.all(e, "
         "(e == 'write' && has(self.write)) || (e == 'read' && has(self.read))))",
         "users[].endpoints names an endpoint that is not there",
+    ),
+    (
+        "self.poolMode != 'session' || ((!has(self.write) || !has(self.write.autoscaling)) && "
+        "(!has(self.read) || !has(self.read.autoscaling)))",
+        "poolMode session: every client holds a backend until it leaves, so more pods cannot serve more clients "
+        "and pods cannot be drained; use poolMode transaction, or replicas instead of autoscaling",
     ),
 )
 

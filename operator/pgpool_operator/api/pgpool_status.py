@@ -1,5 +1,6 @@
 """What the operator says about a PgPool. No live counts (those are metrics): a quiet pool writes nothing."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -21,6 +22,10 @@ class EndpointStatus(ApiModel):
     """The labels of the pods, for the scale subresource."""
     service: str = ""
     """Where clients connect: <service>.<namespace>.svc:<port>."""
+    last_scale_time: datetime | None = None
+    """When autoscaling changed the number of pods last."""
+    scaling_reason: Annotated[str, Field(exclude_if=lambda reason: not reason)] = ""
+    """Why autoscaling wants this number of pods, in one word, e.g. PoolerBusy; empty without autoscaling."""
 
 
 class ServerStatus(ApiModel):

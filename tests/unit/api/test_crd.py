@@ -96,12 +96,20 @@ def test_an_endpoint_has_no_default_for_it_exists_only_when_its_block_does() -> 
     assert "default" not in at("PgPool", "spec", "read", "replicas")
 
 
+@pytest.mark.parametrize("endpoint", ["write", "read"])
+def test_autoscaling_stores_no_behavior_that_the_user_did_not_write(endpoint: str) -> None:
+    autoscaling = at("PgPool", "spec", endpoint, "autoscaling")
+    assert "default" not in autoscaling
+    assert "default" not in autoscaling["properties"]["behavior"]
+    assert "default" not in autoscaling["properties"]["behavior"]["properties"]["scaleDown"]
+
+
 def test_only_what_this_release_can_do_is_in_the_schema() -> None:
     assert at("PgPool", "spec", "engine")["enum"] == ["pgbouncer"]
     assert at("PgPool", "spec", "database", "cluster", "provider")["enum"] == ["patroni"]
     assert set(at("PgPool", "spec", "database")["properties"]) == {"cluster", "servers"}
-    assert set(at("PgPool", "spec", "auth")["properties"]) == {"userSecrets"}
-    assert set(at("PgPool", "spec", "write")["properties"]) == {"replicas", "service"}
+    assert set(at("PgPool", "spec", "auth")["properties"]) == {"userSecrets", "monitor"}
+    assert set(at("PgPool", "spec", "write")["properties"]) == {"replicas", "autoscaling", "service"}
 
 
 def test_the_scale_subresource_is_the_write_endpoint() -> None:

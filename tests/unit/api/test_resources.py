@@ -92,7 +92,7 @@ def test_cpus_are_exact_numbers_however_they_are_written() -> None:
 
 
 def test_fields_of_a_newer_release_are_ignored() -> None:
-    newer = changed(MINIMAL, "spec", "write", to={"replicas": 4, "autoscaling": {"maxReplicas": 8}})
+    newer = changed(MINIMAL, "spec", "write", to={"replicas": 4, "schedule": {"replicas": 8}})
     assert (
         parse_pgpool(newer).spec.write
         == parse_pgpool(changed(MINIMAL, "spec", "write", to={"replicas": 4})).spec.write
