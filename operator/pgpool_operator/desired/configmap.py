@@ -7,6 +7,7 @@ from pgpool_pooler.contract import (
     PEERS_KEY,
     ClientTls,
     DatabaseConfig,
+    Monitor,
     Peers,
     PoolConfig,
     ServerTls,
@@ -56,6 +57,7 @@ def pool_config(pool: PgPool) -> PoolConfig:
         ),
         user_secrets=tuple(secret.name for secret in spec.auth.user_secrets),
         users=tuple(_user(user) for user in spec.users),
+        monitor=_monitor(pool),
         parameters=spec.pgbouncer.parameters.model_dump(exclude_none=True),
         timeouts=Timeouts.model_validate(spec.timeouts.model_dump()),
         client_tls=_client_tls(pool),
@@ -66,6 +68,14 @@ def pool_config(pool: PgPool) -> PoolConfig:
 def _user(user: User) -> UserRule:
     rule = UserRule(name=user.name, pool_mode=user.pool_mode, max_percent=user.max_percent)
     return rule if user.endpoints is None else rule.model_copy(update={"endpoints": user.endpoints})
+
+
+def _monitor(pool: PgPool) -> Monitor | None:
+    """What it looks at is the same in every database: it logs in to the first."""
+    monitor, first = pool.spec.auth.monitor, pool.spec.databases[0]
+    if monitor is None:
+        return None
+    return Monitor(secret=monitor.secret_ref.name, dbname=first.dbname or first.name)
 
 
 def _client_tls(pool: PgPool) -> ClientTls | None:

@@ -129,6 +129,8 @@ def _mounts(pool: PgPool) -> list[Manifest]:
     read_only = {"pod": "/etc/pgpool/pod", "config": "/etc/pgpool/config"}
     for number in range(len(pool.spec.auth.user_secrets)):
         read_only[f"users-{number}"] = f"/etc/pgpool/users/{number}"
+    if pool.spec.auth.monitor:
+        read_only["monitor"] = "/etc/pgpool/monitor"
     for side in _tls_secrets(pool):
         read_only[f"tls-{side}"] = f"/etc/pgpool/tls/{side}"
     return writable + [
@@ -145,6 +147,8 @@ def _volumes(pool: PgPool) -> list[Manifest]:
         _secret_volume(f"users-{number}", secret.name)
         for number, secret in enumerate(pool.spec.auth.user_secrets)
     ]
+    monitor = pool.spec.auth.monitor
+    monitors = [_secret_volume("monitor", monitor.secret_ref.name)] if monitor else []
     return [
         {"name": "state", "emptyDir": {}},
         {"name": "run", "emptyDir": {"medium": "Memory"}},
@@ -159,6 +163,7 @@ def _volumes(pool: PgPool) -> list[Manifest]:
         },
         {"name": "config", "configMap": {"name": pool.metadata.name}},
         *users,
+        *monitors,
         *tls,
     ]
 

@@ -27,8 +27,9 @@ def wanted(facts: PoolFacts, endpoint: Endpoint) -> int:
 
 
 def floor(facts: PoolFacts) -> int:
-    """Connections that each pod of the pool needs at least: one for each database."""
-    return len(facts.pool.spec.databases)
+    """Connections that each pod of the pool needs at least: one for each database, and one for a monitor."""
+    spec = facts.pool.spec
+    return len(spec.databases) + (spec.auth.monitor is not None)
 
 
 def plans(

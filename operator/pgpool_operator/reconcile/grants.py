@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from pgpool_pooler.contract import Grant, Mode, ServerGrant, State
+from pgpool_pooler.contract import MONITOR_DATABASE, Grant, Mode, ServerGrant, State
 
 from ..api import PgPool
 from ..budget import Claim, Order, allocate
@@ -35,7 +35,12 @@ def compose(
 
 
 def shares(pool: PgPool, cap: int, demands: Mapping[str, float], held: Mapping[str, int]) -> dict[str, int]:
-    """A cap divided over the pool's databases: one each, then by demand, the rest evenly."""
+    """A cap divided over the pool's databases: one each, then by demand, the rest evenly.
+
+    A monitor has exactly one of the cap, and none where that would leave a database without.
+    """
+    monitored = pool.spec.auth.monitor is not None
+    monitor = {MONITOR_DATABASE: int(cap > len(pool.spec.databases))} if monitored else {}
     claims = [
         Claim(
             key=database.name,
@@ -46,7 +51,7 @@ def shares(pool: PgPool, cap: int, demands: Mapping[str, float], held: Mapping[s
         )
         for database in pool.spec.databases
     ]
-    return allocate(cap, claims)
+    return allocate(cap - sum(monitor.values()), claims) | monitor
 
 
 def held_shares(pod: PoolerPod, server: Server) -> Mapping[str, int]:

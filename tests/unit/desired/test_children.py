@@ -11,6 +11,7 @@ from pgpool_pooler.contract import (
     GRANT_ANNOTATION,
     PEERS_KEY,
     Endpoint,
+    Monitor,
     Peers,
     PoolConfig,
     ServerTlsMode,
@@ -28,6 +29,7 @@ PLANS: dict[str, tuple[EndpointPlan | None, EndpointPlan | None, dict[int, str]]
         {12: "10.0.1.12", 3: "10.0.1.3"},
     ),
 }
+MONITORED = {"userSecrets": [{"name": "main-app"}], "monitor": {"secretRef": {"name": "watcher"}}}
 
 
 def spec(case: str) -> dict[str, Any]:
@@ -59,6 +61,11 @@ def deployment(of: PgPool, image: str = IMAGE, plan: EndpointPlan = TWO) -> Mani
 
 def template(of: PgPool) -> Any:
     return deployment(of)["spec"]["template"]
+
+
+def configuration(of: PgPool) -> PoolConfig:
+    [data] = [child["data"] for child in children(of, IMAGE, TWO, None, {}) if child["kind"] == "ConfigMap"]
+    return PoolConfig.model_validate_json(data[CONFIG_KEY])
 
 
 @pytest.mark.parametrize("case", PLANS)
@@ -98,6 +105,7 @@ def test_an_endpoint_without_a_plan_keeps_its_service_and_leaves_its_deployment_
         {"poolMode": "session"},
         {"paused": True},
         {"write": {"replicas": 7, "service": {"type": "NodePort", "port": 6432}}},
+        {"write": {"autoscaling": {"maxReplicas": 7}}},
         {"read": {}},
     ],
     ids=lambda change: next(iter(change)),
@@ -113,6 +121,7 @@ def test_a_change_that_running_pods_can_take_over_leaves_the_pod_template_alone(
     [
         {"timeouts": {"drainSeconds": 61}},
         {"auth": {"userSecrets": [{"name": "main-app"}, {"name": "other"}]}},
+        {"auth": MONITORED},
         {"tls": {"client": {"secretName": "tls"}}},
         {"pods": {"image": "mine:1"}},
     ],
@@ -134,6 +143,29 @@ def test_the_configmap_is_what_the_agents_read() -> None:
     assert [database.dbname for database in config.databases] == ["shop", "reports_v2"]
     assert [user.endpoints for user in config.users] == [(Endpoint.READ,), (Endpoint.WRITE, Endpoint.READ)]
     assert Peers.model_validate_json(data[PEERS_KEY]).addresses == {3: "10.0.1.3", 12: "10.0.1.12"}
+
+
+def test_the_monitors_secret_is_mounted_and_may_be_missing() -> None:
+    pod = template(pool(auth=MONITORED))["spec"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "monitor"]
+    assert volume["secret"] == {"secretName": "watcher", "optional": True, "defaultMode": 0o440}
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "monitor"]
+    assert mount == {"name": "monitor", "mountPath": "/etc/pgpool/monitor", "readOnly": True}
+
+
+def test_a_pool_without_a_monitor_mounts_none() -> None:
+    assert "monitor" not in {volume["name"] for volume in template(pool())["spec"]["volumes"]}
+    assert configuration(pool()).monitor is None
+
+
+@pytest.mark.parametrize(
+    ("first", "dbname"), [({"name": "app"}, "app"), ({"name": "app", "dbname": "app_v2"}, "app_v2")]
+)
+def test_the_monitor_logs_in_to_the_first_database_by_its_name_on_the_server(
+    first: dict[str, Any], dbname: str
+) -> None:
+    found = configuration(pool(auth=MONITORED, databases=[first, {"name": "more"}]))
+    assert found.monitor == Monitor(secret="watcher", dbname=dbname)
 
 
 def test_the_config_hash_is_the_hash_of_the_configmap_as_applied() -> None:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from pgpool_operator.api import BudgetServer, PgPool, ServerRole, parse_pgpool
 from pgpool_operator.budget import Order
 from pgpool_operator.discovery import Server
 from pgpool_operator.reconcile.grants import PeerIds, compose, held_shares, shares
 from pgpool_operator.reconcile.pods import PoolerPod, read_pod
-from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, Mode, ServerGrant
+from pgpool_pooler.contract import GRANT_ANNOTATION, MONITOR_DATABASE, Grant, Mode, ServerGrant
 from tests.support.shop import HOST, PORT, pod_manifest, pool_manifest
 
 SERVER = Server(
@@ -65,6 +67,33 @@ def test_every_database_has_one_connection_before_any_has_its_demand() -> None:
 def test_a_database_has_no_more_than_its_percentage_rounded_up() -> None:
     limited = pool(databases=[{"name": "app"}, {"name": "reports", "maxPercent": 30}])
     assert shares(limited, 5, {"reports": 100.0}, {})["reports"] == 2
+
+
+MONITORED = TWO | {"auth": {"userSecrets": [{"name": "a"}], "monitor": {"secretRef": {"name": "m"}}}}
+
+
+@pytest.mark.parametrize("cap", [3, 4, 24])
+def test_a_monitor_has_exactly_one_connection_of_the_cap(cap: int) -> None:
+    found = shares(pool(**MONITORED), cap, {"app": 100.0}, {})
+    assert (found[MONITOR_DATABASE], found["reports"]) == (1, 1)
+    assert sum(found.values()) == cap
+
+
+def test_a_monitor_has_its_connection_without_anybody_asking_for_more() -> None:
+    assert shares(pool(**MONITORED), 5, {}, {}) == {"app": 2, "reports": 2, MONITOR_DATABASE: 1}
+
+
+def test_shares_beside_a_monitor_stay_where_nothing_changes_much() -> None:
+    held = {"app": 6, "reports": 6, MONITOR_DATABASE: 1}
+    assert shares(pool(**MONITORED), 13, {"app": 6.5, "reports": 5.5}, held) == held
+
+
+def test_databases_come_before_the_monitor_while_a_cap_has_no_room_for_all() -> None:
+    assert shares(pool(**MONITORED), 2, {}, {}) == {"app": 1, "reports": 1, MONITOR_DATABASE: 0}
+
+
+def test_no_monitor_has_no_share() -> None:
+    assert MONITOR_DATABASE not in shares(pool(**TWO), 5, {}, {})
 
 
 def test_small_changes_of_demand_move_no_share() -> None:
