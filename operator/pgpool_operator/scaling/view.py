@@ -1,0 +1,100 @@
+"""One endpoint, as its scaling wants to see it, and the words that scaling uses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .cause import Cause
+from .signals import PodLoad
+
+CPU_TARGET = 0.75
+"""Share of what the pooler's process can use; above it latency grows before throughput does."""
+CLIENTS_TARGET = 0.8
+"""Share of max_client_conn; at 1 the next client is refused."""
+
+
+class Reason(StrEnum):
+    """Why the number of pods is what it is."""
+
+    POOLER_BUSY = "PoolerBusy"
+    CLIENT_LIMIT = "ClientLimit"
+    POOLER_IDLE = "PoolerIdle"
+    """With one pod less there would be enough."""
+    BUDGET_MOVES = "BudgetMoves"
+    """Some pods lack connections that others do not use: the budget moves, no pod is needed."""
+    CPU_SATURATED = "CpuSaturated"
+    IO_SATURATED = "IoSaturated"
+    LOCK_CONTENTION = "LockContention"
+    CLIENTS_HOLD_TRANSACTIONS = "ClientsHoldTransactions"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
+    """All connections are busy, and why is not known."""
+    FROZEN = "Frozen"
+    """The database does not answer."""
+    NO_SIGNAL = "NoSignal"
+    """No pod's load is known."""
+    STEADY = "Steady"
+
+
+@dataclass(frozen=True)
+class EndpointView:
+    """The pods of one endpoint."""
+
+    current: int
+    """Pods that shall run now."""
+    minimum: int
+    maximum: int
+    loads: Sequence[PodLoad | None]
+    """One for each pod that is not leaving; None: it is not ready, or not heard."""
+    cause: Cause = Cause.UNKNOWN
+    """What the database is busy with."""
+    reachable: bool = True
+    """The database answers, as far as the pods have tried."""
+
+    @property
+    def known(self) -> tuple[PodLoad, ...]:
+        """The loads that are known."""
+        return tuple(load for load in self.loads if load is not None)
+
+    @property
+    def cpu(self) -> float:
+        """Mean share of CPU."""
+        return _mean([load.cpu for load in self.known])
+
+    @property
+    def clients(self) -> float:
+        """Mean share of max_client_conn."""
+        return _mean([load.clients for load in self.known])
+
+    @property
+    def waiting(self) -> float:
+        """Clients in queues, on average, of all pods."""
+        return sum(load.waiting for load in self.known)
+
+    @property
+    def active(self) -> float:
+        """Backends in use, on average, of all pods."""
+        return sum(load.active for load in self.known)
+
+    @property
+    def cap(self) -> int:
+        """Backends that all pods together may use."""
+        return sum(load.cap for load in self.known)
+
+    @property
+    def busy(self) -> bool:
+        """The poolers themselves are at their target."""
+        return self.cpu >= CPU_TARGET
+
+    @property
+    def full(self) -> bool:
+        """All pods have all their backends in use, and clients in the queue."""
+        return bool(self.known) and all(load.full and load.waits for load in self.known)
+
+    @property
+    def some_full(self) -> bool:
+        """Some pod has."""
+        return any(load.full and load.waits for load in self.known)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

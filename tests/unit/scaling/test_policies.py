@@ -1,0 +1,74 @@
+"""The table of policies.py, row by row."""
+
+from dataclasses import replace
+
+import pytest
+
+from pgpool_operator.scaling import Cause, EndpointView, Reason, saturation
+from pgpool_operator.scaling.policies import opinion
+from tests.unit.scaling.builders import BUSY, BUSY_AND_FULL, FULL, QUIET, view
+
+IDLE = replace(QUIET, cpu=0.05, clients=0.01)
+CROWDED = replace(QUIET, clients=0.95)
+HOLDING = replace(FULL, query_share=0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "replicas", "reason"),
+    [
+        (view(BUSY, BUSY), 3, Reason.POOLER_BUSY),
+        (view(BUSY, BUSY, BUSY, BUSY), 6, Reason.POOLER_BUSY),
+        (view(BUSY_AND_FULL, BUSY_AND_FULL), 3, Reason.POOLER_BUSY),
+        (view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.LOW), 3, Reason.POOLER_BUSY),
+        (view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.HELD), 3, Reason.POOLER_BUSY),
+        (view(CROWDED, CROWDED), 3, Reason.CLIENT_LIMIT),
+        (view(replace(FULL, clients=0.95), replace(FULL, clients=0.95)), 3, Reason.CLIENT_LIMIT),
+        (view(FULL, QUIET), 2, Reason.BUDGET_MOVES),
+        (view(FULL, FULL), 2, Reason.BUDGET_EXHAUSTED),
+        (view(FULL, FULL, cause=Cause.LOW), 2, Reason.BUDGET_EXHAUSTED),
+        (view(FULL, FULL, cause=Cause.CPU), 2, Reason.CPU_SATURATED),
+        (view(FULL, FULL, cause=Cause.IO), 2, Reason.IO_SATURATED),
+        (view(FULL, FULL, cause=Cause.LOCK), 2, Reason.LOCK_CONTENTION),
+        (view(HOLDING, HOLDING, cause=Cause.LOCK), 2, Reason.LOCK_CONTENTION),
+        (view(FULL, FULL, cause=Cause.HELD), 2, Reason.CLIENTS_HOLD_TRANSACTIONS),
+        (view(HOLDING, HOLDING), 2, Reason.CLIENTS_HOLD_TRANSACTIONS),
+        (view(HOLDING, HOLDING, cause=Cause.LOW), 2, Reason.CLIENTS_HOLD_TRANSACTIONS),
+        (view(FULL, FULL, reachable=False), 2, Reason.FROZEN),
+        (view(BUSY, BUSY, reachable=False), 2, Reason.FROZEN),
+        (view(None, None), 2, Reason.NO_SIGNAL),
+        (view(QUIET, QUIET), 2, Reason.STEADY),
+        (view(IDLE, IDLE), 2, Reason.STEADY),
+        (view(IDLE, IDLE, IDLE), 2, Reason.POOLER_IDLE),
+        (view(IDLE, IDLE, IDLE, minimum=3), 3, Reason.STEADY),
+        (view(IDLE, IDLE, None), 3, Reason.STEADY),
+        (view(IDLE, minimum=1), 1, Reason.STEADY),
+        (view(IDLE, IDLE, replace(IDLE, waits=True)), 3, Reason.STEADY),
+        (view(*[replace(IDLE, cpu=0.29)] * 3), 2, Reason.POOLER_IDLE),
+        (view(*[replace(IDLE, cpu=0.31)] * 3), 3, Reason.STEADY),
+        (view(*[replace(IDLE, clients=0.33)] * 3), 3, Reason.STEADY),
+    ],
+)
+def test_the_load_decides(given: EndpointView, replicas: int, reason: Reason) -> None:
+    found = opinion(given)
+    assert (found.replicas, found.reason) == (replicas, reason)
+
+
+@pytest.mark.parametrize("cause", [Cause.CPU, Cause.IO, Cause.LOCK])
+def test_busy_poolers_before_a_saturated_database_get_no_pod_and_it_is_said_what_they_asked(
+    cause: Cause,
+) -> None:
+    found = opinion(view(BUSY_AND_FULL, BUSY_AND_FULL, cause=cause))
+    assert (found.replicas, found.vetoed) == (2, 3)
+
+
+def test_a_database_is_not_saturated_while_its_poolers_are_the_bottleneck() -> None:
+    assert saturation(view(BUSY_AND_FULL, BUSY_AND_FULL)) is None
+    assert saturation(view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.CPU)) is Reason.CPU_SATURATED
+
+
+def test_a_database_is_not_saturated_while_some_pod_has_room() -> None:
+    assert saturation(view(FULL, QUIET, cause=Cause.CPU)) is None
+
+
+def test_a_database_that_is_down_is_not_called_saturated() -> None:
+    assert saturation(view(FULL, FULL, reachable=False)) is None
