@@ -39,7 +39,10 @@ COMPLETE: dict[str, Any] = {
             }
         },
         "databases": [{"name": "app", "dbname": "app_v2", "poolMode": "session", "maxPercent": 50}],
-        "auth": {"userSecrets": [{"name": "main-app"}, {"name": "reporting"}]},
+        "auth": {
+            "userSecrets": [{"name": "main-app"}, {"name": "reporting"}],
+            "monitor": {"secretRef": {"name": "app-monitor"}},
+        },
         "users": [{"name": "report", "endpoints": ["read"], "poolMode": "session", "maxPercent": 25}],
         "budget": {"connectionsPerCpu": 3, "cpu": "8", "reservedConnections": 10, "overcommit": False},
         "engine": "pgbouncer",
@@ -53,6 +56,25 @@ COMPLETE: dict[str, Any] = {
         },
         "write": {
             "replicas": 2,
+            "autoscaling": {
+                "minReplicas": 2,
+                "maxReplicas": 8,
+                "behavior": {
+                    "scaleUp": {
+                        "stabilizationWindowSeconds": 0,
+                        "selectPolicy": "Max",
+                        "policies": [
+                            {"type": "Pods", "value": 4, "periodSeconds": 15},
+                            {"type": "Percent", "value": 100, "periodSeconds": 15},
+                        ],
+                    },
+                    "scaleDown": {
+                        "stabilizationWindowSeconds": 3600,
+                        "selectPolicy": "Min",
+                        "policies": [{"type": "Percent", "value": 10, "periodSeconds": 1800}],
+                    },
+                },
+            },
             "service": {"type": "LoadBalancer", "port": 6432, "annotations": {"a/b": "c"}},
         },
         "read": {"replicas": 3, "targetSessionAttrs": "prefer-standby", "service": {}},
@@ -99,8 +121,9 @@ COMPLETE: dict[str, Any] = {
 
 def merged(base: Any, patch: Any) -> Any:
     """JSON merge patch (RFC 7386): None removes a key, a list replaces a list."""
-    if not (isinstance(base, dict) and isinstance(patch, dict)):
+    if not isinstance(patch, dict):
         return deepcopy(patch)
+    base = base if isinstance(base, dict) else {}
     kept = {key: deepcopy(value) for key, value in base.items() if key not in patch}
     return kept | {key: merged(base.get(key), value) for key, value in patch.items() if value is not None}
 
@@ -115,6 +138,31 @@ def parameters(**values: Any) -> dict[str, Any]:
 
 def servers(*entries: dict[str, Any]) -> dict[str, Any]:
     return spec(database={"cluster": None, "servers": list(entries)})
+
+
+def autoscaling(**fields: Any) -> dict[str, Any]:
+    """Of the write endpoint."""
+    return spec(write={"autoscaling": {"maxReplicas": 6} | fields})
+
+
+def read_autoscaling(**fields: Any) -> dict[str, Any]:
+    return spec(read={"autoscaling": {"maxReplicas": 6} | fields})
+
+
+def scale_up(**fields: Any) -> dict[str, Any]:
+    return autoscaling(behavior={"scaleUp": fields})
+
+
+def scale_down(**fields: Any) -> dict[str, Any]:
+    return autoscaling(behavior={"scaleDown": fields})
+
+
+def monitor(block: dict[str, Any]) -> dict[str, Any]:
+    return spec(auth={"monitor": block})
+
+
+def policy(**fields: Any) -> dict[str, Any]:
+    return {"type": "Pods", "value": 1, "periodSeconds": 60} | fields
 
 
 def databases(*entries: dict[str, Any]) -> dict[str, Any]:
@@ -144,6 +192,16 @@ SIZES = (
     "pool sizes follow from the budget and change with it: "
     "set budget, databases[].maxPercent or users[].maxPercent instead"
 )
+SESSION_WORDS = (
+    "poolMode session: every client holds a backend until it leaves, so more pods cannot serve more clients and "
+    "pods cannot be drained; use poolMode transaction, or replicas instead of autoscaling"
+)
+MIN_WORDS = (
+    "minReplicas must not be greater than maxReplicas; it is at least 2 if not set: "
+    "for maxReplicas: 1 set minReplicas: 1"
+)
+WRITE_AUTOSCALING = "spec.write.autoscaling"
+POLICY = f"{WRITE_AUTOSCALING}.behavior.scaleUp.policies[0]"
 UNKNOWN = "unknown field"
 SCALAR = "in body should match"
 
@@ -269,6 +327,12 @@ MISTAKES = (
         "spec.databases[0].name",
         "pgbouncer is the name of the pooler's own console: choose another name and set dbname",
     ),
+    Mistake(
+        "the name of the monitor's entry",
+        databases({"name": "pgpool_monitor"}),
+        "spec.databases[0].name",
+        "pgpool_monitor is the name of the monitor's own entry (auth.monitor): choose another name and set dbname",
+    ),
     Mistake("any database", databases({"name": "*"}), "spec.databases[0].name", SCALAR),
     Mistake("a line break in a name", databases({"name": "app\n[users]"}), "spec.databases[0].name", SCALAR),
     Mistake(
@@ -324,6 +388,25 @@ MISTAKES = (
     ),
     Mistake(
         "auth by lookup", spec(auth={"lookup": {"secretRef": {"name": "a"}}}), "spec.auth.lookup", UNKNOWN
+    ),
+    Mistake("a monitor without a secret", monitor({}), "spec.auth.monitor.secretRef", "Required value"),
+    Mistake(
+        "a monitor whose secret has no name",
+        monitor({"secretRef": {}}),
+        "spec.auth.monitor.secretRef.name",
+        "Required value",
+    ),
+    Mistake(
+        "a monitor's secret in another namespace",
+        monitor({"secretRef": {"name": "a", "namespace": "b"}}),
+        "spec.auth.monitor.secretRef.namespace",
+        UNKNOWN,
+    ),
+    Mistake(
+        "a monitor's password in the spec",
+        monitor({"secretRef": {"name": "a"}, "password": "secret"}),
+        "spec.auth.monitor.password",
+        UNKNOWN,
     ),
     Mistake(
         "an endpoint that is not there",
@@ -438,6 +521,136 @@ MISTAKES = (
         "less than no pods", spec(write={"replicas": -1}), "spec.write.replicas", "greater than or equal to 0"
     ),
     Mistake("65 pods", spec(read={"replicas": 65}), "spec.read.replicas", "less than or equal to 64"),
+    # autoscaling
+    Mistake(
+        "autoscaling without a limit",
+        autoscaling(maxReplicas=None),
+        f"{WRITE_AUTOSCALING}.maxReplicas",
+        "Required value",
+    ),
+    Mistake(
+        "autoscaling to read without a limit",
+        read_autoscaling(maxReplicas=None),
+        "spec.read.autoscaling.maxReplicas",
+        "Required value",
+    ),
+    Mistake(
+        "autoscaling to no pods",
+        autoscaling(maxReplicas=0),
+        f"{WRITE_AUTOSCALING}.maxReplicas",
+        "greater than or equal to 1",
+    ),
+    Mistake(
+        "autoscaling to 65 pods",
+        autoscaling(maxReplicas=65),
+        f"{WRITE_AUTOSCALING}.maxReplicas",
+        "less than or equal to 64",
+    ),
+    Mistake(
+        "autoscaling from no pods",
+        autoscaling(minReplicas=0),
+        f"{WRITE_AUTOSCALING}.minReplicas",
+        "greater than or equal to 1",
+    ),
+    Mistake(
+        "autoscaling to read from no pods",
+        read_autoscaling(minReplicas=0),
+        "spec.read.autoscaling.minReplicas",
+        "greater than or equal to 1",
+    ),
+    Mistake("more pods at least than at most", autoscaling(minReplicas=7), WRITE_AUTOSCALING, MIN_WORDS),
+    Mistake(
+        "more pods at least than at most, to read",
+        read_autoscaling(minReplicas=7),
+        "spec.read.autoscaling",
+        MIN_WORDS,
+    ),
+    Mistake("one pod at most, two by default", autoscaling(maxReplicas=1), WRITE_AUTOSCALING, MIN_WORDS),
+    Mistake(
+        "one pod at most, two by default, to read",
+        read_autoscaling(maxReplicas=1),
+        "spec.read.autoscaling",
+        MIN_WORDS,
+    ),
+    Mistake(
+        "replicas and autoscaling to read",
+        spec(read={"replicas": 3, "autoscaling": {"maxReplicas": 6}}),
+        "spec.read",
+        "set replicas or autoscaling, not both",
+    ),
+    Mistake(
+        "autoscaling in session mode",
+        merged(autoscaling(), spec(poolMode="session")),
+        "spec",
+        SESSION_WORDS,
+    ),
+    Mistake(
+        "autoscaling to read in session mode",
+        merged(read_autoscaling(), spec(poolMode="session")),
+        "spec",
+        SESSION_WORDS,
+    ),
+    Mistake("HPA's metrics", autoscaling(metrics=[]), f"{WRITE_AUTOSCALING}.metrics", UNKNOWN),
+    Mistake(
+        "an unknown policy type",
+        scale_up(policies=[policy(type="Nodes")]),
+        f"{POLICY}.type",
+        'supported values: "Pods", "Percent"',
+    ),
+    Mistake(
+        "a policy without a type",
+        scale_up(policies=[{"value": 1, "periodSeconds": 60}]),
+        f"{POLICY}.type",
+        "Required value",
+    ),
+    Mistake(
+        "a policy that allows nothing",
+        scale_up(policies=[policy(value=0)]),
+        f"{POLICY}.value",
+        "greater than or equal to 1",
+    ),
+    Mistake(
+        "a period of 0 s",
+        scale_up(policies=[policy(periodSeconds=0)]),
+        f"{POLICY}.periodSeconds",
+        "greater than or equal to 1",
+    ),
+    Mistake(
+        "a period of more than half an hour",
+        scale_up(policies=[policy(periodSeconds=1801)]),
+        f"{POLICY}.periodSeconds",
+        "less than or equal to 1800",
+    ),
+    Mistake(
+        "an empty list of policies",
+        scale_up(policies=[]),
+        f"{WRITE_AUTOSCALING}.behavior.scaleUp.policies",
+        "at least 1 items",
+    ),
+    Mistake(
+        "nine policies",
+        scale_down(policies=[policy(value=number) for number in range(1, 10)]),
+        f"{WRITE_AUTOSCALING}.behavior.scaleDown.policies",
+        "must have at most 8 items",
+    ),
+    Mistake(
+        "an unknown choice of policies",
+        scale_down(selectPolicy="Median"),
+        f"{WRITE_AUTOSCALING}.behavior.scaleDown.selectPolicy",
+        'supported values: "Max", "Min", "Disabled"',
+    ),
+    Mistake(
+        "a window of less than nothing",
+        scale_down(stabilizationWindowSeconds=-1),
+        f"{WRITE_AUTOSCALING}.behavior.scaleDown.stabilizationWindowSeconds",
+        "greater than or equal to 0",
+    ),
+    Mistake(
+        "a window of more than an hour",
+        scale_down(stabilizationWindowSeconds=3601),
+        f"{WRITE_AUTOSCALING}.behavior.scaleDown.stabilizationWindowSeconds",
+        "less than or equal to 3600",
+    ),
     Mistake(
         "reading from the primary only",
         spec(read={"targetSessionAttrs": "primary"}),
@@ -546,5 +759,21 @@ ACCEPTED = {
     "server TLS required, not verified": merged(MINIMAL, spec(tls={"server": {"mode": "require"}})),
     "an endpoint that is closed": merged(MINIMAL, spec(write={"replicas": 0})),
     "paused": merged(MINIMAL, spec(paused=True)),
+    "autoscaling in one line": merged(MINIMAL, autoscaling()),
+    "autoscaling to read": merged(MINIMAL, read_autoscaling(minReplicas=1)),
+    "autoscaling of both endpoints": merged(MINIMAL, merged(autoscaling(), read_autoscaling())),
+    "autoscaling between one and the same": merged(MINIMAL, autoscaling(minReplicas=1, maxReplicas=1)),
+    "autoscaling with an empty behavior": merged(MINIMAL, autoscaling(behavior={})),
+    "autoscaling with empty rules": merged(MINIMAL, autoscaling(behavior={"scaleUp": {}, "scaleDown": {}})),
+    "autoscaling that never goes down": merged(MINIMAL, scale_down(selectPolicy="Disabled")),
+    "autoscaling with a policy": merged(MINIMAL, scale_up(policies=[policy(type="Percent", value=200)])),
+    "autoscaling and replicas, to write": merged(MINIMAL, merged(autoscaling(), spec(write={"replicas": 3}))),
+    "session mode of one database, autoscaling": merged(
+        MINIMAL, merged(autoscaling(), databases({"name": "app", "poolMode": "session"}))
+    ),
+    "a monitor": merged(MINIMAL, monitor({"secretRef": {"name": "app-monitor"}})),
+    "a database on the server with the monitor's name": merged(
+        MINIMAL, databases({"name": "app", "dbname": "pgpool_monitor"})
+    ),
     "a user name like an e-mail address": merged(MINIMAL, spec(users=[{"name": "ann@example.com"}])),
 }

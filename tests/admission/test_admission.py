@@ -1,7 +1,7 @@
 """What a real API server says to good and bad resources."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from tenacity import Retrying, stop_after_attempt
 
 from pgpool_operator.api import parse_pgbudget, parse_pgpool
 
-from .cases import ACCEPTED, MINIMAL, MISTAKES, Mistake, merged, spec
+from .cases import ACCEPTED, MINIMAL, MISTAKES, SESSION_WORDS, Mistake, merged, spec
 from .resources import Resources
 
 SERVER = {"cluster": "main", "instance": "main-1"}
@@ -96,6 +96,105 @@ def test_scale_adds_the_write_endpoint_to_a_pool_without_one(pools: Resources, a
     assert pools.get(app)["spec"]["write"]["replicas"] == 3
 
 
+LOCKED = (
+    "autoscaling is on, so the operator sets the number of pods; remove autoscaling to set replicas by hand or to "
+    "let an HPA or KEDA do it"
+)
+AUTOSCALED = {"autoscaling": {"maxReplicas": 6}}
+
+
+@pytest.mark.parametrize("scale", [Resources.scale, Resources.replace_scale], ids=["kubectl", "HPA"])
+def test_nobody_else_scales_while_autoscaling_is_on(
+    pools: Resources, app: str, scale: Callable[[Resources, str, int], None]
+) -> None:
+    pools.merge(app, spec(write=AUTOSCALED))
+    with pytest.raises(ApiException) as refused:
+        scale(pools, app, 5)
+    assert any(names(cause, "spec.write", LOCKED) for cause in refusal(refused.value)), refused.value.body
+    assert pools.get(app)["spec"]["write"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("scale", [Resources.scale, Resources.replace_scale], ids=["kubectl", "HPA"])
+def test_others_scale_again_when_autoscaling_is_off(
+    pools: Resources, app: str, scale: Callable[[Resources, str, int], None]
+) -> None:
+    pools.merge(app, spec(write=AUTOSCALED))
+    pools.merge(app, spec(write={"autoscaling": None}))
+    scale(pools, app, 5)
+    assert pools.get(app)["spec"]["write"]["replicas"] == 5
+
+
+def test_replicas_cannot_be_edited_while_autoscaling_is_on(pools: Resources, app: str) -> None:
+    pools.merge(app, spec(write=AUTOSCALED))
+    with pytest.raises(ApiException) as refused:
+        pools.merge(app, spec(write={"replicas": 5}))
+    assert any(names(cause, "spec.write", LOCKED) for cause in refusal(refused.value)), refused.value.body
+
+
+def test_autoscaling_itself_can_be_edited_while_it_is_on(pools: Resources, app: str) -> None:
+    pools.merge(app, spec(write=AUTOSCALED))
+    stored = pools.merge(app, spec(write={"autoscaling": {"minReplicas": 3, "maxReplicas": 9}}))
+    assert stored["spec"]["write"]["autoscaling"] == {"minReplicas": 3, "maxReplicas": 9}
+
+
+def test_one_edit_switches_autoscaling_off_and_sets_replicas(pools: Resources, app: str) -> None:
+    pools.merge(app, spec(write=AUTOSCALED))
+    pools.merge(app, spec(write={"autoscaling": None, "replicas": 5}))
+    assert pools.get(app)["spec"]["write"]["replicas"] == 5
+
+
+def applied(pools: Resources, name: str, write: dict[str, Any]) -> Any:
+    """The write endpoint after `write` was applied."""
+    return pools.apply(merged(MINIMAL, {"metadata": {"name": name}, "spec": {"write": write}}))["spec"][
+        "write"
+    ]
+
+
+def test_applying_autoscaling_and_taking_it_away_brings_back_the_number_that_scale_set(
+    pools: Resources, app: str
+) -> None:
+    applied(pools, app, {})
+    pools.scale(app, 5)
+    assert applied(pools, app, AUTOSCALED)["autoscaling"] == {"minReplicas": 2, "maxReplicas": 6}
+    after = applied(pools, app, {})
+    assert "autoscaling" not in after
+    assert after["replicas"] == 5
+
+
+@pytest.mark.parametrize("while_on", [AUTOSCALED, AUTOSCALED | {"replicas": 5}], ids=["left out", "kept"])
+def test_applying_autoscaling_and_taking_it_away_brings_back_the_number_that_was_applied(
+    pools: Resources, app: str, while_on: dict[str, Any]
+) -> None:
+    for write in ({"replicas": 5}, while_on, {"replicas": 5}):
+        after = applied(pools, app, write)
+    assert "autoscaling" not in after
+    assert after["replicas"] == 5
+
+
+def test_autoscaling_stores_no_more_than_was_written_but_the_least_number(pools: Resources) -> None:
+    stored = pools.try_to_create(ACCEPTED["autoscaling of both endpoints"])["spec"]
+    assert stored["write"]["autoscaling"] == {"minReplicas": 2, "maxReplicas": 6}
+    assert stored["read"]["autoscaling"] == {"maxReplicas": 6}
+
+
+@pytest.mark.parametrize("endpoint", ["write", "read"])
+def test_a_pool_with_autoscaling_does_not_change_to_session_mode(
+    pools: Resources, app: str, endpoint: str
+) -> None:
+    pools.merge(app, spec(**{endpoint: AUTOSCALED}))
+    with pytest.raises(ApiException) as refused:
+        pools.merge(app, spec(poolMode="session"))
+    assert any(names(cause, "spec", SESSION_WORDS) for cause in refusal(refused.value)), refused.value.body
+
+
+@pytest.mark.parametrize("endpoint", ["write", "read"])
+def test_a_pool_in_session_mode_does_not_get_autoscaling(pools: Resources, app: str, endpoint: str) -> None:
+    pools.merge(app, spec(poolMode="session"))
+    with pytest.raises(ApiException) as refused:
+        pools.merge(app, spec(**{endpoint: AUTOSCALED}))
+    assert any(names(cause, "spec", SESSION_WORDS) for cause in refusal(refused.value)), refused.value.body
+
+
 @pytest.mark.parametrize("write", [{}, {"service": {"port": 6432}}])
 def test_applying_a_pool_without_replicas_keeps_the_number_that_scale_set(
     pools: Resources, app: str, write: dict[str, Any]
@@ -119,6 +218,8 @@ def test_a_whole_pool_status_can_be_stored_and_read_back(pools: Resources, app: 
         "desiredReplicas": 3,
         "selector": "a=b",
         "service": "app-rw.shop.svc:5432",
+        "lastScaleTime": "2026-11-20T10:00:00Z",
+        "scalingReason": "PoolerBusy",
     }
     server = {
         "name": "main-1",
