@@ -17,6 +17,7 @@ from pgpool_pooler.contract import ServerState, State
 
 from . import metrics
 from .budget import expected_demand
+from .scaling import History, PodLoad, sample
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class _Follower:
     task: asyncio.Task[None]
     state: State | None = None
     demand: dict[str, float] = field(default_factory=dict)
+    history: History = field(default_factory=History)
     expected: int = 0
     expected_since: float = 0.0
     unreadable: str = ""
@@ -105,6 +107,11 @@ class Agents:
         follower = self._followers.get(uid)
         return follower.demand if follower else {}
 
+    def load(self, uid: str) -> PodLoad | None:
+        """The pod's load of late; None if it is not known: not followed, not ready, or silent."""
+        follower = self._followers.get(uid)
+        return follower.history.load(time.monotonic()) if follower else None
+
     def expect(self, uid: str, generation: int) -> None:
         """A grant is on its way: look more often until the pod acknowledges it."""
         follower = self._followers.get(uid)
@@ -151,6 +158,7 @@ def _take_in(follower: _Follower, state: State) -> bool:
     if before is None or before.acknowledged < follower.expected <= state.acknowledged:
         _report_acknowledgement(follower, state)
     follower.state = state
+    follower.history.add(sample(state, time.monotonic()))
     follower.demand = {
         d.name: expected_demand(demand.get(d.name), d.active, d.waiting) for d in state.databases
     }

@@ -1,5 +1,7 @@
 """Prometheus metrics of the operator itself; the poolers serve their own."""
 
+from contextlib import suppress
+
 from prometheus_client import Counter, Gauge, Histogram
 
 RECONCILES = Counter("pgpool_reconciles_total", "Reconciles by kind and result.", ["kind", "result"])
@@ -20,6 +22,34 @@ RESERVED = Gauge("pgpool_budget_reserved", "Connections that grants hold.", ["na
 UNKNOWN = Gauge(
     "pgpool_budget_unknown", "The part of the reserved that unreachable pods hold.", ["namespace", "budget"]
 )
+
+_ENDPOINT = ["namespace", "pool", "endpoint"]
+POOLER_CPU = Gauge(
+    "pgpool_pooler_cpu_share", "Mean CPU of an endpoint's poolers, of what their process can use.", _ENDPOINT
+)
+POOLER_CLIENTS = Gauge(
+    "pgpool_pooler_clients_share",
+    "Mean client connections of an endpoint's poolers, of max_client_conn.",
+    _ENDPOINT,
+)
+POOLER_WAITING = Gauge("pgpool_pooler_clients_waiting", "Clients in the queues of an endpoint.", _ENDPOINT)
+POOLER_BACKENDS = Gauge(
+    "pgpool_pooler_backends_share", "Backends in use, of those that an endpoint's clients may use.", _ENDPOINT
+)
+SATURATED = Gauge(
+    "pgpool_database_saturated", "1 while clients of an endpoint wait for the database.", _ENDPOINT
+)
+DECIDED = Gauge("pgpool_scaling_replicas", "Pods that autoscaling has decided on.", _ENDPOINT)
+DECISIONS = Counter(
+    "pgpool_scaling_decisions_total", "Looks of autoscaling by the reason found.", [*_ENDPOINT, "reason"]
+)
+
+
+def forget_load(namespace: str, pool: str, endpoint: str) -> None:
+    """The endpoint is gone."""
+    for gauge in (POOLER_CPU, POOLER_CLIENTS, POOLER_WAITING, POOLER_BACKENDS, SATURATED, DECIDED):
+        with suppress(KeyError):
+            gauge.remove(namespace, pool, endpoint)
 
 
 def forget_budget(namespace: str, budget: str) -> None:

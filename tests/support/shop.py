@@ -8,17 +8,20 @@ from typing import Any
 from pgpool_operator.agents import Agents
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Store
+from pgpool_operator.scaling import PodLoad
 from pgpool_pooler.contract import (
     CONFIG_HASH_ANNOTATION,
     GRANT_ANNOTATION,
     Grant,
     Phase,
+    ServerGrant,
     ServerIdentity,
     ServerState,
     State,
 )
 
 from .fake_api import FakeApi, FakeServer, Object, watch
+from .loads import QUIET
 
 HOST, PORT = "10.0.0.7", 5432
 LEDGER = f"{HOST}-{PORT}"
@@ -40,6 +43,10 @@ class HeardAgents(Agents):
     def __init__(self) -> None:
         self.states: dict[str, State] = {}
         self.expected: dict[str, int] = {}
+        self.loads: dict[str, PodLoad | None] = {}
+
+    def load(self, uid: str) -> PodLoad | None:
+        return self.loads.get(uid, QUIET if uid in self.states else None)
 
     def state(self, uid: str) -> State | None:
         return self.states.get(uid)
@@ -137,6 +144,15 @@ class Shop:
     def watch(self) -> None:
         """The store catches up."""
         watch(self.server, self.store)
+
+    def give_grant(self, name: str, peer_id: int) -> None:
+        """A pod has a grant of 12 connections."""
+        server = ServerGrant(host=HOST, port=PORT, cap=12, shares={"app": 12})
+        grant = Grant(uid=f"uid-{name}", generation=1, servers=(server,), peer_id=peer_id)
+        pod = self.server.there(POD, name)
+        pod["metadata"]["annotations"][GRANT_ANNOTATION] = grant.model_dump_json()
+        self.server.save(POD, pod)
+        self.watch()
 
     def answer(self) -> None:
         """Every pod with a grant says that it has taken it in."""

@@ -1,11 +1,11 @@
 """How many pods of each endpoint run: what users ask for, as far as the servers' budgets have room. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pgpool_pooler.contract import Endpoint
 
-from ..api import ServerRole
+from ..api import Autoscaling, ServerRole
 from ..budget import Fit, PoolWants, fit
 from ..desired import EndpointPlan, endpoints
 from ..discovery import Server, assign
@@ -13,16 +13,40 @@ from .world import PoolFacts
 
 MIN_READ_PODS = 2
 
+Asked = Mapping[Endpoint, int]
+"""The pods that autoscaling asks for now, of the endpoints that have it."""
+
+
+def autoscaling(facts: PoolFacts, endpoint: Endpoint) -> Autoscaling | None:
+    """How an endpoint scales; None: its number of pods is the user's."""
+    spec = facts.pool.spec
+    block = spec.write if endpoint is Endpoint.WRITE else spec.read
+    return block.autoscaling if block is not None else None
+
+
+def least(facts: PoolFacts, scaling: Autoscaling) -> int:
+    """The pods that run at least where an endpoint scales."""
+    if scaling.min_replicas is not None:
+        return scaling.min_replicas
+    return min(scaling.max_replicas, _read_default(facts))
+
 
 def wanted(facts: PoolFacts, endpoint: Endpoint) -> int:
-    """The pods that the spec asks for."""
-    spec = facts.pool.spec
+    """The pods that the spec asks for, or that autoscaling has decided on last."""
+    spec, status = facts.pool.spec, facts.pool.status
+    scaling = autoscaling(facts, endpoint)
+    if scaling is not None:
+        decided = status.write if endpoint is Endpoint.WRITE else status.read
+        count = decided.desired_replicas if decided is not None else 0
+        return min(max(count, least(facts, scaling)), scaling.max_replicas)
     if endpoint is Endpoint.WRITE:
         return spec.write.replicas if spec.write else 0
     if spec.read is None:
         return 0
-    if spec.read.replicas is not None:
-        return spec.read.replicas
+    return spec.read.replicas if spec.read.replicas is not None else _read_default(facts)
+
+
+def _read_default(facts: PoolFacts) -> int:
     return max(MIN_READ_PODS, sum(s.role is ServerRole.REPLICA for s in facts.discovery.servers))
 
 
@@ -33,19 +57,28 @@ def floor(facts: PoolFacts) -> int:
 
 
 def plans(
-    facts: PoolFacts, neighbours: Mapping[str, Sequence[PoolFacts]], budgets: Mapping[str, int]
+    facts: PoolFacts,
+    neighbours: Mapping[str, Sequence[PoolFacts]],
+    budgets: Mapping[str, int],
+    asked: Asked,
 ) -> dict[Endpoint, EndpointPlan]:
     """What each endpoint of a pool may run.
 
     `neighbours` are the pools on each server, this one too, oldest first; `budgets` is B by server. An endpoint
     that has a server without a known budget has no plan yet.
     """
+
+    def count(one: PoolFacts, endpoint: Endpoint) -> int:
+        own = one.key == facts.key and endpoint in asked
+        return asked[endpoint] if own else wanted(one, endpoint)
+
     found = {}
     for endpoint in endpoints(facts.pool):
-        loads = _loads(facts, endpoint)
+        loads = _loads(facts, endpoint, count(facts, endpoint))
         if loads and all(server in budgets for server in loads):
             fits = [
-                _fits(neighbours[server], server, budgets[server])[_key(facts, endpoint)] for server in loads
+                _fits(neighbours[server], server, budgets[server], count)[_key(facts, endpoint)]
+                for server in loads
             ]
             found[endpoint] = EndpointPlan(
                 replicas=sum(one.replicas for one in fits),
@@ -55,14 +88,15 @@ def plans(
     return found
 
 
-def why_limited(facts: PoolFacts, endpoint: Endpoint, plan: EndpointPlan, budgets: Mapping[str, int]) -> str:
-    """Why fewer pods run than are wanted; empty if they do not."""
-    count = wanted(facts, endpoint)
+def why_limited(
+    facts: PoolFacts, endpoint: Endpoint, count: int, plan: EndpointPlan, budgets: Mapping[str, int]
+) -> str:
+    """Why fewer pods run than `count`, which are wanted; empty if they do not."""
     if plan.replicas >= count:
         return ""
     needs = floor(facts)
     databases = "1 database" if needs == 1 else f"{needs} databases"
-    has = ", ".join(f"{name} has {budgets[name]}" for name in sorted(_loads(facts, endpoint)))
+    has = ", ".join(f"{name} has {budgets[name]}" for name in sorted(_loads(facts, endpoint, count)))
     remedy = "more CPU or fewer databases make room"
     if not plan.replicas:
         return f"{databases} need {needs} connections for one pod, {has}: {remedy}"
@@ -72,21 +106,26 @@ def why_limited(facts: PoolFacts, endpoint: Endpoint, plan: EndpointPlan, budget
     )
 
 
-def _loads(facts: PoolFacts, endpoint: Endpoint) -> Mapping[str, int]:
-    """Servers and how many of an endpoint's wanted pods each would get."""
-    imagined = {f"{endpoint.value}-{number}": endpoint for number in range(max(1, wanted(facts, endpoint)))}
+def _loads(facts: PoolFacts, endpoint: Endpoint, count: int) -> Mapping[str, int]:
+    """Servers and how many of `count` pods of an endpoint each would get."""
+    imagined = {f"{endpoint.value}-{number}": endpoint for number in range(max(1, count))}
     read_from = facts.pool.spec.read.target_session_attrs if facts.pool.spec.read else "prefer-standby"
     return Counter(assign(imagined, facts.discovery.servers, {}, read_from).values())
 
 
-def _fits(pools: Sequence[PoolFacts], server: str, connections: int) -> Mapping[str, Fit]:
+def _fits(
+    pools: Sequence[PoolFacts],
+    server: str,
+    connections: int,
+    count: Callable[[PoolFacts, Endpoint], int],
+) -> Mapping[str, Fit]:
     wants = []
     for facts in pools:
         for endpoint in endpoints(facts.pool):
-            load = _loads(facts, endpoint).get(server, 0)
+            pods = count(facts, endpoint)
+            load = _loads(facts, endpoint, pods).get(server, 0)
             if load:
-                replicas = min(load, wanted(facts, endpoint))
-                wants.append(PoolWants(_key(facts, endpoint), floor(facts), replicas))
+                wants.append(PoolWants(_key(facts, endpoint), floor(facts), min(load, pods)))
     return fit(connections, wants)
 
 
@@ -98,5 +137,8 @@ def session_share(facts: PoolFacts, server: Server, connections: int) -> int | N
     """The fixed share of a pod whose pool is in session mode, where nothing can be moved; None elsewhere."""
     if facts.pool.spec.pool_mode != "session":
         return None
-    pods = sum(_loads(facts, endpoint).get(server.name, 0) for endpoint in endpoints(facts.pool))
+    pods = sum(
+        _loads(facts, endpoint, wanted(facts, endpoint)).get(server.name, 0)
+        for endpoint in endpoints(facts.pool)
+    )
     return max(floor(facts), connections // (pods + 1))

@@ -1,7 +1,7 @@
 """A PgPool: observe, work out what should exist, apply what differs, pass the configuration on, say how it is."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from ..cluster.kinds import CHILDREN, DEPLOYMENT, PGBUDGET, PGPOOL, Kind, of
 from ..cluster.store import Store
 from ..desired import (
     APPLIED_ANNOTATION,
+    ENDPOINT_LABEL,
     EndpointPlan,
     Manifest,
     children,
@@ -27,12 +28,14 @@ from ..desired import (
     stale,
 )
 from ..discovery import Server
+from ..scaling import Outlook
 from ..status import EndpointFacts, Facts, as_json, pgpool_status, server_facts
 from ..status import events as status_events
 from ..watching import slim
 from .capacity import plans, wanted, why_limited
 from .pods import PoolerPod
 from .pokes import Pokes
+from .scaler import Scaler
 from .secrets import SecretVersions
 from .sizing import size_of
 from .world import Models, PoolFacts, World
@@ -47,6 +50,10 @@ REFUSED_SECONDS = 10.0
 
 CONFLICT_SECONDS = 0.1
 """Until a pod that was written by somebody else meanwhile is looked at again."""
+
+DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+LEAVING_COST = "-1"
+"""Of several pods that serve, a ReplicaSet ends those first whose deletion costs least; without a word it is 0."""
 
 REVERTED_SECONDS = 3600.0
 """Between two events about a number of pods that was set at the Deployment."""
@@ -63,16 +70,45 @@ class _Decided:
     plans: Mapping[Endpoint, EndpointPlan]
     peers: Mapping[int, str]
     budgets: Mapping[str, int]
+    outlooks: Mapping[Endpoint, Outlook]
+
+    def wanted(self, facts: PoolFacts, endpoint: Endpoint) -> int:
+        """The pods that the user or autoscaling asks for."""
+        return self.asked.get(endpoint, wanted(facts, endpoint))
+
+    @property
+    def asked(self) -> Mapping[Endpoint, int]:
+        """What autoscaling asks for, of the endpoints that have it."""
+        return asked(self.outlooks)
+
+
+def asked(outlooks: Mapping[Endpoint, Outlook]) -> Mapping[Endpoint, int]:
+    """The numbers of pods that were decided on."""
+    return {
+        endpoint: outlook.decision.replicas
+        for endpoint, outlook in outlooks.items()
+        if outlook.decision is not None
+    }
 
 
 class PoolReconciler:
     """Brings one PgPool's children, configuration and status to what they should be."""
 
-    def __init__(self, api: Api, store: Store, agents: Agents, pokes: Pokes, image: str) -> None:
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        agents: Agents,
+        pokes: Pokes,
+        image: str,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._store = store
         self._agents = agents
         self._pods = PodWriter(api, store, pokes)
+        self._now = now
+        self._scaler = Scaler(agents, now)
         self._secrets = SecretVersions()
         self._reverted: dict[str, float] = {}
         self._models = Models()
@@ -83,8 +119,9 @@ class PoolReconciler:
         world = World(self._store, namespace, self._models)
         facts = world.pools.get(name)
         if facts is None:
+            self._scaler.forget(namespace, name)
             return None
-        decided, refused, pause = _decide(facts, world), "", None
+        decided, refused, pause = _decide(facts, world, self._scaler.look(facts)), "", None
         try:
             await self._ensure_budgets(facts)
             await self._apply(facts, decided)
@@ -94,7 +131,7 @@ class PoolReconciler:
         await self._say(
             self._facts(facts, World(self._store, namespace, self._models), decided, refused), facts.raw
         )
-        return pause
+        return min((p for p in (pause, self._scaler.pause(facts)) if p is not None), default=None)
 
     async def _ensure_budgets(self, facts: PoolFacts) -> None:
         for server in facts.discovery.servers:
@@ -115,12 +152,24 @@ class PoolReconciler:
                 await self._refuse_foreign(kind, manifest)
             elif kind is DEPLOYMENT and replicas_changed_by_hand(manifest, live):
                 await self._tell_reverted(facts)
+            if kind is DEPLOYMENT and live is not None:
+                await self._choose_leaving(facts, manifest, live)
             if live is None or differs(manifest, live):
                 await self._write(kind, manifest)
         present = (obj for kind in CHILDREN for obj in self._store.all(kind, namespace))
         for leftover in stale(facts.pool, present):
             await self._api.delete(of(leftover), leftover)
             log.info("deleted", kind=leftover["kind"], name=leftover["metadata"]["name"])
+
+    async def _choose_leaving(self, facts: PoolFacts, desired: Manifest, live: Object) -> None:
+        """Before a Deployment gets smaller: tell its controller which pods can be done without."""
+        surplus = live["spec"].get("replicas", 1) - desired["spec"]["replicas"]
+        if surplus <= 0:
+            return
+        endpoint = desired["metadata"]["labels"][ENDPOINT_LABEL]
+        present = [pod for pod in facts.pods if pod.endpoint == endpoint and not pod.deleted]
+        for pod in self._scaler.least_missed(present, surplus):
+            await self._pods.annotate(pod, {DELETION_COST_ANNOTATION: LEAVING_COST})
 
     async def _refuse_foreign(self, kind: Kind, manifest: Manifest) -> None:
         """A name may be taken by an object that is not the pool's: it is never overwritten."""
@@ -137,7 +186,7 @@ class PoolReconciler:
 
     async def _tell_reverted(self, facts: PoolFacts) -> None:
         """At most hourly: an HPA on the Deployment would do it again and again."""
-        now = time.monotonic()
+        now = self._now()
         if now < self._reverted.get(facts.key, 0.0):
             return
         self._reverted[facts.key] = now + REVERTED_SECONDS
@@ -217,7 +266,7 @@ class PoolReconciler:
 
     def _endpoint(self, facts: PoolFacts, endpoint: Endpoint, decided: _Decided) -> EndpointFacts:
         meta = facts.pool.metadata
-        count = wanted(facts, endpoint)
+        count = decided.wanted(facts, endpoint)
         plan = decided.plans.get(endpoint)
         live = self._store.get(DEPLOYMENT, meta.namespace, endpoint_name(meta.name, endpoint)) or {}
         status = live.get("status", {})
@@ -225,11 +274,12 @@ class PoolReconciler:
         return EndpointFacts(
             wanted=count,
             fit=plan.replicas if plan else live.get("spec", {}).get("replicas", 0),
-            why=why_limited(facts, endpoint, plan, decided.budgets) if plan else "",
+            why=why_limited(facts, endpoint, count, plan, decided.budgets) if plan else "",
             pods=status.get("replicas", 0),
             ready=status.get("readyReplicas", 0),
             updated=status.get("updatedReplicas", 0),
             observed=generation is not None and status.get("observedGeneration") == generation,
+            outlook=decided.outlooks[endpoint],
         )
 
     async def _say(self, facts: Facts, raw: Object) -> None:
@@ -243,7 +293,7 @@ class PoolReconciler:
             await events.post(self._api, raw, event.kind, event.reason, event.message)
 
 
-def _decide(facts: PoolFacts, world: World) -> _Decided:
+def _decide(facts: PoolFacts, world: World, outlooks: Mapping[Endpoint, Outlook]) -> _Decided:
     budgets, neighbours = {}, {}
     for server in facts.discovery.servers:
         neighbours[server.name] = world.on_server(server.name)
@@ -253,7 +303,7 @@ def _decide(facts: PoolFacts, world: World) -> _Decided:
     peers = {
         pod.grant.peer_id: pod.address for pod in facts.pods if pod.grant and pod.address and not pod.ended
     }
-    return _Decided(plans(facts, neighbours, budgets), peers, budgets)
+    return _Decided(plans(facts, neighbours, budgets, asked(outlooks)), peers, budgets, outlooks)
 
 
 def _budget(pool: PgPool, server: Server) -> Manifest:

@@ -3,10 +3,13 @@
 from .behavior import Memory
 from .cause import Cause, cause_of, prevailing
 from .decision import Decision, Limit, decide
+from .leaving import least_missed
+from .outlook import Outlook, Said
 from .saturation import saturation
+from .settle import Settled, saying, settle
 from .signals import History, PodLoad, Sample, sample
 from .view import EndpointView, Reason
-from .words import decision_numbers, meaning, saturation_numbers
+from .words import explained, meaning
 
 __all__ = [
     "Cause",
@@ -15,15 +18,20 @@ __all__ = [
     "History",
     "Limit",
     "Memory",
+    "Outlook",
     "PodLoad",
     "Reason",
+    "Said",
     "Sample",
+    "Settled",
     "cause_of",
     "decide",
-    "decision_numbers",
+    "explained",
+    "least_missed",
     "meaning",
     "prevailing",
     "sample",
     "saturation",
-    "saturation_numbers",
+    "saying",
+    "settle",
 ]

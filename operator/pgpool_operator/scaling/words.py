@@ -1,6 +1,5 @@
 """What scaling says of itself: with numbers for events, without moving ones for conditions."""
 
-from .decision import Decision
 from .view import CLIENTS_TARGET, CPU_TARGET, EndpointView, Reason
 
 _MEANINGS = {
@@ -29,26 +28,17 @@ def meaning(reason: Reason) -> str:
     return f"{_MEANINGS[reason]}: more pods cannot help; {_REMEDIES[reason]}"
 
 
-def saturation_numbers(view: EndpointView) -> str:
-    """The numbers behind a saturation."""
-    return f"{_load(view)}: more pods cannot help, not scaling"
-
-
-def decision_numbers(view: EndpointView, decision: Decision) -> str:
-    """The numbers behind a change of the number of pods."""
-    if decision.reason is Reason.CLIENT_LIMIT:
-        why = f"clients at {view.clients:.0%} of max_client_conn (target {CLIENTS_TARGET:.0%})"
-    elif decision.reason is Reason.POOLER_IDLE:
-        why = f"pooler CPU {view.cpu:.0%}, clients at {view.clients:.0%} of max_client_conn: fewer suffice"
-    elif decision.reason is Reason.POOLER_BUSY:
-        why = f"pooler CPU {view.cpu:.0%} (target {CPU_TARGET:.0%})"
-    else:
-        why = f"between minReplicas {view.minimum} and maxReplicas {view.maximum}"
-    return f"{view.current} -> {decision.replicas} pods: {why}"
-
-
-def _load(view: EndpointView) -> str:
-    return (
-        f"{view.active:.0f} of {view.cap} connections busy, {view.waiting:.0f} clients wait, "
-        f"pooler CPU {view.cpu:.0%}"
-    )
+def explained(reason: Reason, view: EndpointView) -> str:
+    """The numbers behind a reason, for an event."""
+    if reason is Reason.POOLER_BUSY:
+        return f"pooler CPU {view.cpu:.0%} (target {CPU_TARGET:.0%})"
+    if reason is Reason.CLIENT_LIMIT:
+        return f"clients at {view.clients:.0%} of max_client_conn (target {CLIENTS_TARGET:.0%})"
+    if reason is Reason.POOLER_IDLE:
+        return f"pooler CPU {view.cpu:.0%}, clients at {view.clients:.0%} of max_client_conn: fewer suffice"
+    if reason in _MEANINGS:
+        return (
+            f"{view.active:.0f} of {view.cap} connections busy, {view.waiting:.0f} clients wait, "
+            f"pooler CPU {view.cpu:.0%}"
+        )
+    return f"minReplicas {view.minimum}, maxReplicas {view.maximum}"

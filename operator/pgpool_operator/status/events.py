@@ -1,13 +1,23 @@
 """What is worth an event: a condition whose reason has changed. Events may hold numbers, conditions may not."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from ..api import Condition, ConditionStatus
-from . import budget_satisfied, config_valid, database_reachable, ready, reconciling, scaling_limited, stalled
+from ..scaling import explained
+from . import (
+    budget_satisfied,
+    config_valid,
+    database_reachable,
+    database_saturated,
+    ready,
+    reconciling,
+    scaling_limited,
+    stalled,
+)
 from .facts import Facts
-from .pgpool import counts
+from .pgpool import counts, scaled
 
 Kind = Literal["Normal", "Warning"]
 
@@ -32,7 +42,19 @@ _NAMES = {config_valid.TYPE: "InvalidConfig", database_reachable.TYPE: "Database
 def events(facts: Facts, after: Iterable[Condition]) -> tuple[Event, ...]:
     """Events for what changed from the status in `facts` to the conditions `after`."""
     found = (_event(facts, facts.previous.get(condition.type), condition) for condition in after)
-    return tuple(event for event in found if event is not None)
+    return (*_scalings(facts), *(event for event in found if event is not None))
+
+
+def _scalings(facts: Facts) -> Iterator[Event]:
+    for endpoint, found in facts.endpoints.items():
+        before = facts.before(endpoint)
+        if before is None or found.outlook is None or found.outlook.decision is None:
+            continue
+        if scaled(before, found):
+            up = found.fit > before.desired_replicas
+            why = explained(found.outlook.decision.reason, found.outlook.view)
+            message = f"{endpoint.value} {before.desired_replicas} -> {found.fit} pods: {why}"
+            yield Event("Normal", "ScalingUp" if up else "ScalingDown", message)
 
 
 def _event(facts: Facts, before: Condition | None, after: Condition) -> Event | None:
@@ -78,6 +100,21 @@ def _of_limit(_: Facts, __: Condition | None, after: Condition) -> Event | None:
     )
 
 
+def _of_saturation(facts: Facts, before: Condition | None, after: Condition) -> Event | None:
+    """With the numbers of now, which the condition does not hold."""
+    if after.status is ConditionStatus.TRUE:
+        numbers = [
+            f"{endpoint.value}: {explained(found.said.saturation, found.outlook.view)}"
+            for endpoint, found in facts.endpoints.items()
+            if found.outlook and found.said and found.said.saturation
+        ]
+        return Event(
+            "Warning", database_saturated.TYPE, f"{after.reason}: {'; '.join(numbers)}; {after.message}"
+        )
+    ended = before is not None and before.status is ConditionStatus.TRUE
+    return Event("Normal", after.reason, after.message) if ended else None
+
+
 def _of_stall(_: Facts, __: Condition | None, after: Condition) -> Event | None:
     return _plain(after) if after.reason == "Forbidden" else None
 
@@ -97,6 +134,7 @@ _JUDGES = {
     config_valid.TYPE: _of_check,
     database_reachable.TYPE: _of_check,
     budget_satisfied.TYPE: _of_budget,
+    database_saturated.TYPE: _of_saturation,
     scaling_limited.TYPE: _of_limit,
 }
 

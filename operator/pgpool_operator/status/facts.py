@@ -5,8 +5,9 @@ from datetime import datetime
 
 from pgpool_pooler.contract import Endpoint, Problem, ServerState, State
 
-from ..api import Condition, ConditionStatus, GrantRecord, GrantState, PgBudget, PgPool
+from ..api import Condition, ConditionStatus, EndpointStatus, GrantRecord, GrantState, PgBudget, PgPool
 from ..discovery import Discovery, Server
+from ..scaling import Outlook, Said
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ class EndpointFacts:
     """Those of the newest pod template."""
     observed: bool = False
     """The Deployment is there and its controller has seen its newest spec, so the counts are of that."""
+    outlook: Outlook | None = None
+    """What its pods' load comes to."""
+
+    @property
+    def autoscaled(self) -> bool:
+        """The operator decides on the number of pods."""
+        return self.outlook is not None and self.outlook.decision is not None
+
+    @property
+    def said(self) -> Said | None:
+        """What is said of its load; None: it is not known yet."""
+        return self.outlook.said if self.outlook is not None else None
 
     @property
     def rolling_out(self) -> bool:
@@ -132,6 +145,11 @@ class Facts:
         """Those of the spec."""
         both = {Endpoint.WRITE: self.write, Endpoint.READ: self.read}
         return {endpoint: found for endpoint, found in both.items() if found is not None}
+
+    def before(self, endpoint: Endpoint) -> EndpointStatus | None:
+        """What was said of an endpoint before."""
+        status = self.pool.status
+        return status.write if endpoint is Endpoint.WRITE else status.read
 
     @property
     def primary(self) -> ServerFacts | None:

@@ -1,5 +1,6 @@
 """A PgPool's whole status."""
 
+from datetime import datetime
 from typing import Any
 
 from pgpool_pooler.contract import Endpoint
@@ -33,13 +34,35 @@ def _endpoint(facts: Facts, endpoint: Endpoint) -> EndpointStatus | None:
     if found is None:
         return None
     labels = selector(facts.pool.metadata.name, endpoint)
+    before = facts.before(endpoint)
     return EndpointStatus(
         replicas=found.pods,
         ready_replicas=found.ready,
         desired_replicas=found.fit,
         selector=",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         service=_address(facts.pool, endpoint),
+        last_scale_time=_last_scale(facts, before, found),
+        scaling_reason=_scaling_reason(before, found),
     )
+
+
+def _last_scale(facts: Facts, before: EndpointStatus | None, found: EndpointFacts) -> datetime | None:
+    if scaled(before, found):
+        return facts.now.replace(microsecond=0)
+    return before.last_scale_time if before is not None and found.autoscaled else None
+
+
+def _scaling_reason(before: EndpointStatus | None, found: EndpointFacts) -> str:
+    if not found.autoscaled:
+        return ""
+    if found.said is not None and found.said.reason is not None:
+        return found.said.reason.value
+    return before.scaling_reason if before is not None else ""
+
+
+def scaled(before: EndpointStatus | None, found: EndpointFacts) -> bool:
+    """Autoscaling has changed the number of pods."""
+    return found.autoscaled and before is not None and before.desired_replicas != found.fit
 
 
 def _address(pool: PgPool, endpoint: Endpoint) -> str:

@@ -80,7 +80,8 @@ def _saturated(_: Facts, said: Said) -> Verdict | None:
 
 def _budget_limited(_: Facts, said: Said) -> Verdict | None:
     limited = said[scaling_limited.TYPE]
-    return _yes("BudgetLimited", limited.message) if limited.status is ConditionStatus.TRUE else None
+    short = limited.reason == scaling_limited.BUDGET_FLOOR
+    return _yes("BudgetLimited", limited.message) if short else None
 
 
 def _rolling_out(facts: Facts, said: Said) -> Verdict | None:

@@ -1,19 +1,60 @@
 """ScalingLimited: another number of pods is wanted than runs."""
 
 from ..api import ConditionStatus
-from .facts import Facts, Verdict
+from ..scaling import Limit
+from .facts import EndpointFacts, Facts, Verdict
 
 TYPE = "ScalingLimited"
+BUDGET_FLOOR = "BudgetFloor"
 
 
 def scaling_limited(facts: Facts) -> Verdict:
-    """Which endpoints get fewer pods than they want, and why."""
+    """Which endpoints get another number of pods than they want, and why."""
+    return _no_room(facts) or _limited(facts) or _not_known_again(facts) or _within_range()
+
+
+def _no_room(facts: Facts) -> Verdict | None:
     messages = [
         f"{endpoint.value} wants {found.wanted} pods, gets {found.fit}"
         + (f": {found.why}" if found.why else "")
         for endpoint, found in facts.endpoints.items()
         if found.fit < found.wanted
     ]
-    if messages:
-        return Verdict(ConditionStatus.TRUE, "BudgetFloor", "; ".join(messages))
-    return Verdict(ConditionStatus.FALSE, "DesiredWithinRange", "as many pods as the spec asks for have room")
+    return Verdict(ConditionStatus.TRUE, BUDGET_FLOOR, "; ".join(messages)) if messages else None
+
+
+def _limited(facts: Facts) -> Verdict | None:
+    limits = {e: found.said.limit for e, found in facts.endpoints.items() if found.said and found.said.limit}
+    if not limits:
+        return None
+    message = "; ".join(
+        f"{endpoint.value}: {_sentence(limit, facts.endpoints[endpoint])}"
+        for endpoint, limit in limits.items()
+    )
+    return Verdict(ConditionStatus.TRUE, next(iter(limits.values())).value, message)
+
+
+def _sentence(limit: Limit, found: EndpointFacts) -> str:
+    if limit is Limit.TOO_MANY_REPLICAS:
+        maximum = found.outlook.view.maximum if found.outlook else found.fit
+        return f"the load asks for more than autoscaling.maxReplicas ({maximum})"
+    return _SENTENCES[limit]
+
+
+_SENTENCES = {
+    Limit.DATABASE_SATURATED: "the poolers are busy, but it is the database that clients wait for",
+    Limit.FROZEN: "the database does not answer, so the number of pods stays as it is",
+}
+
+
+def _not_known_again(facts: Facts) -> Verdict | None:
+    """An operator that has just begun to look has no other opinion yet."""
+    before = facts.previous.get(TYPE)
+    unsaid = any(found.autoscaled and found.said is None for found in facts.endpoints.values())
+    if before is None or not unsaid or before.reason not in set(Limit):
+        return None
+    return Verdict(before.status, before.reason, before.message)
+
+
+def _within_range() -> Verdict:
+    return Verdict(ConditionStatus.FALSE, "DesiredWithinRange", "as many pods as are asked for have room")

@@ -19,11 +19,8 @@ from pgpool_operator.reconcile.pokes import Pokes
 from pgpool_operator.reconcile.pool import REFUSED_SECONDS, PoolReconciler
 from pgpool_pooler.contract import (
     CONFIG_HASH_ANNOTATION,
-    GRANT_ANNOTATION,
     POKE_ANNOTATION,
-    Grant,
     Problem,
-    ServerGrant,
 )
 from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, state_of
 
@@ -39,7 +36,7 @@ async def settled_shop(*pods: str, **spec: Any) -> tuple[Shop, PoolReconciler]:
     """A shop whose children are applied, and whose pods have grants and configuration."""
     shop = open_shop(*pods, **spec)
     for number, pod in enumerate(pods, start=1):
-        give_grant(shop, pod, number)
+        shop.give_grant(pod, number)
     reconciler = reconciler_of(shop)
     for _ in range(20):
         before = len(shop.server.writes)
@@ -53,15 +50,6 @@ async def settled_shop(*pods: str, **spec: Any) -> tuple[Shop, PoolReconciler]:
     shop.server.events.clear()
     shop.server.reads.clear()
     return shop, reconciler
-
-
-def give_grant(shop: Shop, name: str, peer_id: int) -> None:
-    server = ServerGrant(host=HOST, port=PORT, cap=12, shares={"app": 12})
-    grant = Grant(uid=f"uid-{name}", generation=1, servers=(server,), peer_id=peer_id)
-    pod = shop.server.there(POD, name)
-    pod["metadata"]["annotations"][GRANT_ANNOTATION] = grant.model_dump_json()
-    shop.server.save(POD, pod)
-    shop.watch()
 
 
 def change_spec(shop: Shop, **spec: Any) -> None:

@@ -212,23 +212,23 @@ def test_a_server_that_is_not_to_be_found_keeps_its_size() -> None:
 def test_a_pool_gets_the_pods_it_wants_where_there_is_room() -> None:
     shop = open_shop()
     one = facts(shop)
-    [plan] = plans(one, {LEDGER: [one]}, {LEDGER: 24}).values()
+    [plan] = plans(one, {LEDGER: [one]}, {LEDGER: 24}, {}).values()
     assert (plan.replicas, plan.max_surge, plan.max_unavailable) == (2, 1, 0)
-    assert why_limited(one, Endpoint.WRITE, plan, {LEDGER: 24}) == ""
+    assert why_limited(one, Endpoint.WRITE, 2, plan, {LEDGER: 24}) == ""
 
 
 def test_a_pool_that_wants_more_pods_than_fit_is_told_why() -> None:
     shop = open_shop(write={"replicas": 30})
     one = facts(shop)
-    [plan] = plans(one, {LEDGER: [one]}, {LEDGER: 24}).values()
+    [plan] = plans(one, {LEDGER: [one]}, {LEDGER: 24}, {}).values()
     assert plan.replicas == 23
-    assert "write wants 30 pods, gets 23" in why_limited(one, Endpoint.WRITE, plan, {LEDGER: 24})
+    assert "write wants 30 pods, gets 23" in why_limited(one, Endpoint.WRITE, 30, plan, {LEDGER: 24})
 
 
 def test_an_endpoint_without_a_known_budget_has_no_plan() -> None:
     shop = open_shop()
     one = facts(shop)
-    assert plans(one, {LEDGER: [one]}, {}) == {}
+    assert plans(one, {LEDGER: [one]}, {}, {}) == {}
 
 
 def test_read_pods_are_one_for_each_replica_and_at_least_two() -> None:
@@ -247,7 +247,7 @@ def test_pools_on_one_server_share_its_room_oldest_first() -> None:
     shop.server.save(PGPOOL, young)
     shop.watch()
     both = list(world(shop).pools.values())
-    got = [plans(one, {LEDGER: both}, {LEDGER: 24})[Endpoint.WRITE].replicas for one in both]
+    got = [plans(one, {LEDGER: both}, {LEDGER: 24}, {})[Endpoint.WRITE].replicas for one in both]
     assert got == [12, 11]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pgpool_operator.scaling import Cause, cause_of, prevailing
-from tests.unit.scaling.builders import backends
+from tests.support.loads import backends
 
 
 @pytest.mark.parametrize(

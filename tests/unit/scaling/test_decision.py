@@ -2,7 +2,7 @@ import pytest
 
 from pgpool_operator.api import PolicyType, ScaleDownRules, ScalingPolicy, ScalingRules
 from pgpool_operator.scaling import Cause, Decision, EndpointView, Limit, Memory, Reason, decide
-from tests.unit.scaling.builders import BUSY, BUSY_AND_FULL, FULL, QUIET, view
+from tests.support.loads import BUSY, BUSY_AND_FULL, FULL, QUIET, view
 
 UP = ScalingRules()
 DOWN = ScaleDownRules()

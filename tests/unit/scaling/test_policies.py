@@ -6,7 +6,7 @@ import pytest
 
 from pgpool_operator.scaling import Cause, EndpointView, Reason, saturation
 from pgpool_operator.scaling.policies import opinion
-from tests.unit.scaling.builders import BUSY, BUSY_AND_FULL, FULL, QUIET, view
+from tests.support.loads import BUSY, BUSY_AND_FULL, FULL, QUIET, view
 
 IDLE = replace(QUIET, cpu=0.05, clients=0.01)
 CROWDED = replace(QUIET, clients=0.95)

@@ -3,7 +3,7 @@ import pytest
 from pgpool_operator.scaling import History
 from pgpool_operator.scaling.signals import MISSING_SECONDS, WINDOW_SECONDS, PodLoad
 from pgpool_pooler.contract import Activity
-from tests.unit.scaling.builders import at
+from tests.support.loads import at
 
 
 def load(*samples: object, now: float = 10.0) -> PodLoad | None:
