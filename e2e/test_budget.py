@@ -1,23 +1,15 @@
 """The promise: PostgreSQL never counts more backends than the budget, whatever happens. PostgreSQL is the judge."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
 from e2e.conftest import MakePool
-from e2e.judge.connection_log import Verdict, judge
-from e2e.judge.load import Crowd, Result, follow_log
-from e2e.judge.sampler import Sampler, Samples
+from e2e.judge.load import Crowd
+from e2e.judge.watch import report, watched
 from e2e.kube import Kubectl, eventually
-from e2e.world import Pool, Postgres, leader
+from e2e.world import BUDGET, USER, Pool, Postgres, leader
 
-BUDGET = 24
-"""The sample database: 8 CPUs by container limit, 3 connections each."""
-
-USER = "main-app"
 CLIENTS = 300
 
 SCRIPT = """\\set id random(1, 100000)
@@ -26,40 +18,6 @@ SELECT count(*) FROM generate_series(1, 200) AS g WHERE g % 7 = :id % 7;
 SELECT pg_sleep(0.002);
 COMMIT;"""
 """A short transaction with some time in which the backend is held and nothing is computed."""
-
-
-@dataclass
-class Watched:
-    """What PostgreSQL said while it was watched."""
-
-    samples: Samples
-    log: Verdict | None = None
-
-
-@contextmanager
-def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> Iterator[Watched]:
-    """Follows the primary's connection log and samples pg_stat_activity while the block runs."""
-    rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
-    lines: list[str] = []
-    with follow_log(database.kubectl, "main-a-0") as follower:
-        reader = threading.Thread(target=lambda: lines.extend(follower.stdout or ()))
-        reader.start()
-        with Sampler(database.dsn(), sorted(users)) as samples:
-            seen = Watched(samples)
-            yield seen
-        follower.terminate()
-        reader.join()
-    seen.log = judge(lines, users, [pid for (pid,) in rows])
-
-
-def report(title: str, seen: Watched, load: Result) -> None:
-    assert seen.log is not None
-    log, samples = seen.log, seen.samples
-    print(  # noqa: T201
-        f"{title}: log peak {log.peak} at {log.at} of {log.opened} logins, {log.refused} refused; "
-        f"sampled peak {samples.peak} in {samples.taken} looks, longest gap {samples.longest_gap:.3f} s; "
-        f"pgbench {load.transactions} transactions, {load.failed} failed, {load.aborted} clients lost"
-    )
 
 
 def kill_leader(operator: Kubectl) -> None:
@@ -108,20 +66,6 @@ def add_user(pool: Pool) -> None:
     pool.patch({"auth": {"userSecrets": [{"name": USER}, {"name": "second-user"}]}})
 
 
-def settled(pool: Pool) -> None:
-    """Wait until the pool serves and the whole budget of the primary is in use."""
-    pool.wait_serving()
-
-    def whole() -> bool:
-        status = (pool.kubectl.get("pgbudget", "main-a-0") or {})["status"]
-        states = {grant["state"] for grant in status["grants"]}
-        assert status["reserved"] == status["connections"] == BUDGET, f"{status['reserved']} reserved"
-        assert states == {"Active"}, f"{states}"
-        return True
-
-    eventually("the whole budget is reserved by active pods", whole)
-
-
 def disturb_everything(pool: Pool, operator: Kubectl) -> None:
     """One disturbance after the other, the operator's leader killed in the middle of each."""
     for what, act in disturbances(pool):
@@ -129,7 +73,7 @@ def disturb_everything(pool: Pool, operator: Kubectl) -> None:
         act()
         kill_leader(operator)
         eventually("an operator leads", lambda: leader(operator))
-        settled(pool)
+        pool.wait_settled()
 
 
 @pytest.fixture
@@ -169,10 +113,10 @@ def test_two_pools_on_one_server_share_its_budget(
         Crowd(kube, "load-batch", second.dsn(), CLIENTS // 2, SCRIPT) as other,
     ):
         first.patch({"write": {"replicas": 3}})
-        settled(first)
+        first.wait_settled()
         first.patch({"write": {"replicas": 1}})
-        settled(first)
-        settled(second)
+        first.wait_settled()
+        second.wait_settled()
         results = one.stop(), other.stop()
     for name, result in zip(("app", "batch"), results, strict=True):
         report(f"two pools, {name}", seen, result)

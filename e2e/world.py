@@ -14,6 +14,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 OPERATOR_NAMESPACE = "pgpool-system"
 OPERATOR_SELECTOR = "app.kubernetes.io/name=pgpool-operator"
 LEASE = "pgpool-operator"
+BUDGET = 24
+"""Of the sample database: 8 CPUs by container limit, 3 connections each."""
+USER = "main-app"
+"""The user of the sample pools."""
 
 
 def install_operator(kubectl: Kubectl, *, restart: bool) -> None:
@@ -127,6 +131,19 @@ class Pool:
         """Wait until the current spec serves clients and nothing is under way."""
         self.wait_for("Ready", "True", "Serving", within=within)
         self.wait_for("Reconciling", "False")
+
+    def wait_settled(self) -> None:
+        """Wait until it serves and the whole budget of the primary is in use."""
+        self.wait_serving()
+
+        def whole() -> bool:
+            status = (self.kubectl.get("pgbudget", "main-a-0") or {})["status"]
+            states = {grant["state"] for grant in status["grants"]}
+            assert status["reserved"] == status["connections"] == BUDGET, f"{status['reserved']} reserved"
+            assert states == {"Active"}, f"{states}"
+            return True
+
+        eventually("the whole budget is reserved by active pods", whole)
 
     def patch(self, spec: Object) -> None:
         """A merge patch of the spec."""
