@@ -12,7 +12,7 @@ import pytest
 from e2e.cluster.shell import run
 from e2e.conftest import MakePool, pools
 from e2e.judge.application import Application
-from e2e.kube import Kubectl, KubectlError, Object, eventually
+from e2e.kube import Kubectl, Object, eventually
 from e2e.world import OPERATOR_SELECTOR, Pool, Postgres, leader, secret
 
 HTTP_PORT = 9127
@@ -23,7 +23,6 @@ pids = [int(comm.parent.name) for comm in pathlib.Path("/proc").glob("[0-9]*/com
 assert pids, "no pgbouncer runs"
 for pid in pids: os.kill(pid, signal.SIGKILL)
 """
-HOLD_DOWN = "/var/lib/postgresql/data/hold"
 OUTAGE_SECONDS = 20
 WORKERS = 40
 
@@ -111,7 +110,7 @@ def test_a_new_pod_waits_for_the_operator_and_says_so(pool: Pool, operator: Kube
 
 
 async def test_clients_wait_while_the_database_is_down_and_go_on(
-    make_pool: MakePool, kube: Kubectl, database: Postgres
+    make_pool: MakePool, database: Postgres
 ) -> None:
     pool = make_pool("waits", read=None)
     database.query("TRUNCATE judged")
@@ -119,7 +118,7 @@ async def test_clients_wait_while_the_database_is_down_and_go_on(
     application = Application(lambda: pool.dsn("rw"), WORKERS)
     async with application as record:
         await asyncio.to_thread(eventually, "transactions run", lambda: len(record.acknowledged) > 100)
-        with held_down(kube):
+        with database.held_down():
             await asyncio.sleep(1)
             in_flight, done = len(record.failures), len(record.acknowledged)
             await asyncio.to_thread(pool.wait_for, "Ready", "False", "DatabaseUnreachable")
@@ -147,27 +146,6 @@ async def test_clients_wait_while_the_database_is_down_and_go_on(
     assert now == ready_since, "the pods were ready all the time"
     kept = {row[0] for row in database.query("SELECT id FROM judged")}
     assert set(record.acknowledged) <= kept
-
-
-@contextmanager
-def held_down(kube: Kubectl) -> Iterator[None]:
-    """PostgreSQL stops at once, as in a crash, and its container does not start it before the block ends."""
-    postgres = ("exec", "main-a-0", "--")
-    kube(*postgres, "touch", HOLD_DOWN)
-    kube(*postgres, "bash", "-c", "kill -QUIT 1")
-    try:
-        yield
-    finally:
-        eventually("the database may start again", lambda: released(kube))
-
-
-def released(kube: Kubectl) -> bool:
-    """Whether the container was there to be told."""
-    try:
-        kube("exec", "main-a-0", "--", "rm", "-f", HOLD_DOWN)
-    except KubectlError:
-        return False
-    return True
 
 
 def kill_container(pod: Object) -> None:

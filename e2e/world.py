@@ -1,14 +1,15 @@
 """What the end-to-end tests stand on: the installed operator, a database with a replica, and PgPools."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from e2e.kube import GENEROUS_SECONDS, Kubectl, Object, condition, eventually
+from e2e.kube import GENEROUS_SECONDS, Kubectl, KubectlError, Object, condition, eventually
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OPERATOR_NAMESPACE = "pgpool-system"
@@ -18,6 +19,9 @@ BUDGET = 24
 """Of the sample database: 8 CPUs by container limit, 3 connections each."""
 USER = "main-app"
 """The user of the sample pools."""
+
+_HOLD_DOWN = "/var/lib/postgresql/data/hold"
+"""While this is there, the sample's container does not start PostgreSQL."""
 
 
 def install_operator(kubectl: Kubectl, *, restart: bool) -> None:
@@ -78,6 +82,25 @@ class Postgres:
     ) -> list[tuple[Any, ...]]:
         """Run one statement straight on a member."""
         return query_at(self.dsn(pod), sql, parameters)
+
+    @contextmanager
+    def held_down(self) -> Iterator[None]:
+        """The primary stops at once, as in a crash, and its container does not start it before the block ends."""
+        postgres = ("exec", "main-a-0", "--")
+        self.kubectl(*postgres, "touch", _HOLD_DOWN)
+        self.kubectl(*postgres, "bash", "-c", "kill -QUIT 1")
+        try:
+            yield
+        finally:
+            eventually("the database may start again", self._released)
+
+    def _released(self) -> bool:
+        """Whether the container was there to be told."""
+        try:
+            self.kubectl("exec", "main-a-0", "--", "rm", "-f", _HOLD_DOWN)
+        except KubectlError:
+            return False
+        return True
 
 
 def query_at(dsn: str, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
