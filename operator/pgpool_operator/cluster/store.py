@@ -7,12 +7,14 @@ old), and by `Store.replace`, which a periodic listing calls: a watch that resta
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
+from .index import Index, Reading
 from .kinds import Kind
 
 Object = dict[str, Any]
 Key = tuple[str, str]
+M = TypeVar("M")
 
 
 def key_of(obj: Object) -> Key:
@@ -35,6 +37,22 @@ class _Shelf:
     objects: dict[Key, Object] = field(default_factory=dict)
     by_namespace: dict[str, set[Key]] = field(default_factory=dict)
     buried: dict[str, int] = field(default_factory=dict)
+    indexes: dict[str, dict[Reading[Any], Index[Any]]] = field(default_factory=dict)
+    """By namespace."""
+
+    def put(self, key: Key, obj: Object) -> None:
+        self.objects[key] = obj
+        self.by_namespace.setdefault(key[0], set()).add(key)
+        self._index(key, obj)
+
+    def remove(self, key: Key) -> None:
+        del self.objects[key]
+        self.by_namespace[key[0]].discard(key)
+        self._index(key, None)
+
+    def _index(self, key: Key, obj: Object | None) -> None:
+        for index in self.indexes.get(key[0], {}).values():
+            index.changed(key[1], obj)
 
 
 class Change(Enum):
@@ -75,6 +93,16 @@ class Store:
         for key in sorted(shelf.by_namespace.get(namespace, ())):
             yield shelf.objects[key]
 
+    def read(self, reading: Reading[M], namespace: str) -> Index[M]:
+        """The objects of one namespace as `reading` has them; the index is kept up to date from now on."""
+        shelf = self._shelf(reading.kind)
+        indexes = shelf.indexes.setdefault(namespace, {})
+        if reading not in indexes:
+            indexes[reading] = Index(reading)
+            for _, name in sorted(shelf.by_namespace.get(namespace, ())):
+                indexes[reading].changed(name, shelf.objects[namespace, name])
+        return indexes[reading]
+
     def put(self, kind: Kind, obj: Object) -> bool:
         """Take in a version; False where it is not newer than what is known (or known to be deleted).
 
@@ -87,8 +115,7 @@ class Store:
         if version_of(obj) <= shelf.buried.get(obj["metadata"]["uid"], -1):
             return False
         replaced = known if known is not None and known["metadata"]["uid"] != obj["metadata"]["uid"] else None
-        shelf.objects[key] = obj
-        shelf.by_namespace.setdefault(key[0], set()).add(key)
+        shelf.put(key, obj)
         if replaced is not None:
             self._tell(kind, replaced, Change.MISSED)
         if known is None or _content(known) != _content(obj):
@@ -102,8 +129,7 @@ class Store:
         known = shelf.objects.get(key)
         if known is None or known["metadata"]["uid"] != obj["metadata"]["uid"]:
             return
-        del shelf.objects[key]
-        shelf.by_namespace[key[0]].discard(key)
+        shelf.remove(key)
         self._tell(kind, obj, change)
 
     def replace(self, kind: Kind, listed: Iterable[Object], list_version: str) -> list[Object]:

@@ -1,7 +1,7 @@
 """Which database servers a PgPool has, and which of its pods connects to which. Pure."""
 
 from .assign import assign
-from .discover import discover
+from .discover import discover, selector
 from .model import DATABASE_NOT_FOUND, NO_PRIMARY, Discovery, DiscoveryProblem, Server
 from .names import ledger_name
 
@@ -14,4 +14,5 @@ __all__ = [
     "assign",
     "discover",
     "ledger_name",
+    "selector",
 ]

@@ -23,11 +23,16 @@ _ROLES = {
 }
 
 
+def member_labels(cluster: Cluster) -> Mapping[str, str]:
+    """The labels that the pods of a cluster have."""
+    return cluster.match_labels or {"cluster-name": cluster.name}
+
+
 def discover_patroni(
     pool: PgPool, cluster: Cluster, pods: Iterable[Object], nodes: Mapping[str, Object]
 ) -> Discovery:
     """The servers among the namespace's `pods`; one that starts, ends or has no role yet is none."""
-    labels = cluster.match_labels or {"cluster-name": cluster.name}
+    labels = member_labels(cluster)
     members = [pod for pod in pods if _has(pod, labels)]
     if not members:
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -13,17 +13,17 @@ from ..api import PgBudgetStatus
 from ..budget import Life, Order, PodView, plan
 from ..cluster import events
 from ..cluster.api import Api, ApiError
-from ..cluster.kinds import PGBUDGET, POD
+from ..cluster.kinds import PGBUDGET
 from ..cluster.store import Store
 from ..status import budget_events
 from ..watching import slim
 from .bookkeeping import Books, ledger_of, next_status
 from .deaths import Deaths
 from .grants import PeerIds
-from .pods import PoolerPod, is_pooler, read_pod
+from .pods import PoolerPod
 from .pokes import Pokes
 from .scene import Heard, Scene, observe
-from .world import Models, World
+from .world import World
 from .writer import PodWriter
 
 log = structlog.get_logger()
@@ -42,7 +42,6 @@ class BudgetReconciler:
         self._pods = PodWriter(api, store, pokes)
         self._deaths = deaths
         self._peers = PeerIds()
-        self._models = Models()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One step; returns after how many seconds to look again, None: when something happens."""
@@ -51,8 +50,7 @@ class BudgetReconciler:
             metrics.forget_budget(namespace, name)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return None
-        pods = (read_pod(pod) for pod in self._store.all(POD, namespace) if is_pooler(pod))
-        scene = observe(raw, World(self._store, namespace, self._models), pods, self._heard, self._peers)
+        scene = observe(raw, World(self._store, namespace), self._heard, self._peers)
         if not scene.pools and not scene.records and scene.budget.spec.limit is None:
             await self._api.delete(PGBUDGET, raw)
             return None

@@ -1,6 +1,6 @@
 """One server with its ledger and its pods, as the plan wants to see them. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,18 @@ class Scene:
 
     raw: Object
     budget: PgBudget
-    world: World
     pools: tuple[PoolFacts, ...]
     server: Server | None
     """None: it is not to be found now, or no pool names it any more."""
     size: Size
     pods: Mapping[str, PoolerPod]
-    """All pooler pods of the namespace that exist, by uid."""
+    """The pods of the server's pools, and those that have a reservation; by uid."""
     owners: Mapping[str, PoolFacts]
     """The pool of each pod, if it has one that is not being deleted."""
     placed: frozenset[str]
     """The pods whose connections shall go to this server."""
+    elsewhere: Mapping[str, int]
+    """By uid of those pods and of all that have a reservation: the highest generation that another ledger knows."""
     heard: Callable[[str], Heard]
     peers: PeerIds
 
@@ -100,7 +101,7 @@ class Scene:
             demand=sum(heard.demand.values()),
             most=fixed,
             annotated=self._annotated(pod),
-            known_generation=max(lost, written, self.world.generation_elsewhere(uid, self.name)),
+            known_generation=max(lost, written, self.elsewhere[uid]),
             written_generation=written,
             report=self._report(heard.state),
             stale=bool(lost) or self._stale(uid, record),
@@ -184,27 +185,29 @@ class Scene:
 def observe(
     raw: Object,
     world: World,
-    pods: Iterator[PoolerPod],
     heard: Callable[[str], Heard],
     peers: PeerIds,
 ) -> Scene:
     """The scene of the ledger `raw`."""
     name = raw["metadata"]["name"]
     budget, pools = world.budgets[name], world.on_server(name)
-    present = {pod.uid: pod for pod in pods}
+    reserved = (world.pooler(record) for record in budget.status.grants)
+    present = {pod.uid: pod for facts in pools for pod in facts.pods}
+    present |= {pod.uid: pod for pod in reserved if pod is not None}
+    known = present.keys() | {record.uid for record in budget.status.grants}
     owners = {uid: world.pools[pod.pool] for uid, pod in present.items() if pod.pool in world.pools}
     placed = {uid for uid, facts in owners.items() if facts.placement.get(uid) == name}
     size = size_of(name, pools, budget)
     return Scene(
         raw=raw,
         budget=budget,
-        world=world,
         pools=pools,
         server=next((server for facts in pools if (server := facts.server(name))), None),
         size=size or last_size(budget.status),
         pods=present,
         owners=owners,
         placed=frozenset(placed),
+        elsewhere={uid: world.generation_elsewhere(uid, name) for uid in known},
         heard=heard,
         peers=peers,
     )

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import structlog
 
 from pgpool_pooler.contract import Endpoint
 
-from ..api import InvalidResourceError, PgBudget, PgPool, parse_pgbudget, parse_pgpool
+from ..api import GrantRecord, InvalidResourceError, PgBudget, PgPool, parse_pgbudget, parse_pgpool
+from ..cluster.index import Reading
 from ..cluster.kinds import NODE, PGBUDGET, PGPOOL, POD
 from ..cluster.store import Store
-from ..discovery import Discovery, Server, assign, discover
+from ..discovery import Discovery, Server, assign, discover, selector
 from .pods import PoolerPod, is_pooler, read_pod
 
 log = structlog.get_logger()
@@ -47,35 +47,16 @@ class PoolFacts:
             return ""
         write = {pod.uid for pod in self.pods if pod.endpoint is Endpoint.WRITE and not pod.deleted}
         elsewhere = (
-            grant.uid in write and name != primary.name and grant.pool == self.key
-            for name, ledger in world.budgets.items()
-            for grant in ledger.status.grants
+            name != primary.name and grant.pool == self.key
+            for uid in write
+            for name, grant in world.grants_of(uid)
         )
         return primary.name if any(elsewhere) else ""
 
 
-M = TypeVar("M")
-
-
-class _Parsed(Generic[M]):
-    """Models of one kind by namespace and uid, parsed once for each version."""
-
-    def __init__(self, parse: Callable[[Object], M]) -> None:
-        self._parse = parse
-        self._known: dict[str, dict[str, tuple[Object, M]]] = {}
-
-    def of(self, namespace: str, raws: Iterable[Object]) -> list[tuple[Object, M]]:
-        """All objects of a namespace with their models; those that are not there any more are forgotten."""
-        before, now = self._known.get(namespace, {}), {}
-        for raw in raws:
-            uid = raw["metadata"]["uid"]
-            known = before.get(uid)
-            now[uid] = known if known is not None and known[0] is raw else (raw, self._parse(raw))
-        self._known[namespace] = now
-        return list(now.values())
-
-
 def _readable(raw: Object) -> PgPool | None:
+    if "deletionTimestamp" in raw["metadata"]:
+        return None
     try:
         return parse_pgpool(raw)
     except InvalidResourceError as error:
@@ -83,91 +64,151 @@ def _readable(raw: Object) -> PgPool | None:
         return None
 
 
-class Models:
-    """What a World has parsed, for the next one: most objects are the same then."""
+def _whereabouts(pool: PgPool) -> Iterable[str | tuple[str, str]]:
+    """What leads from a server to its pool: the server's name, or a label of its pod if that is discovered."""
+    labels = selector(pool)
+    return (min(labels.items()),) if labels else [server.name for server in discover(pool, (), {}).servers]
 
-    def __init__(self) -> None:
-        self.pools = _Parsed(_readable)
-        self.budgets = _Parsed(parse_pgbudget)
+
+def _uids(ledger: PgBudget) -> Iterable[str]:
+    return [grant.uid for grant in ledger.status.grants]
+
+
+def _pooler(raw: Object) -> PoolerPod | None:
+    return read_pod(raw) if is_pooler(raw) else None
+
+
+def _pool_of(pod: PoolerPod) -> Iterable[str]:
+    return (pod.pool,)
+
+
+def _labels(raw: Object) -> Iterable[tuple[str, str]]:
+    labels: Mapping[str, str] = raw["metadata"].get("labels", {})
+    return labels.items()
+
+
+def _as_it_is(raw: Object) -> Object:
+    return raw
+
+
+POOLS = Reading(PGPOOL, _readable, _whereabouts)
+"""The PgPools that can be read and are not being deleted, by what leads from a server to them."""
+LEDGERS = Reading(PGBUDGET, parse_pgbudget, _uids)
+"""The ledgers, by the uids of the pods that have a reservation."""
+POOLERS = Reading(POD, _pooler, _pool_of)
+"""The pooler pods, by pool."""
+PODS = Reading(POD, _as_it_is, _labels)
+"""All pods, by each of their labels."""
+NODES = Reading(NODE, _as_it_is)
+"""The nodes."""
+
+
+class Models:
+    """Nothing any more: the store keeps what was read. Only the pool's reconcile still makes one."""
 
 
 class World:
-    """One namespace, as it was observed when this was made."""
+    """One namespace. It is as it is when it is asked: what shall fit together is asked without waiting in between.
 
-    def __init__(self, store: Store, namespace: str, models: Models | None = None) -> None:
+    An answer costs what is in it, not what else there is in the namespace.
+    """
+
+    def __init__(self, store: Store, namespace: str, _models: Models | None = None) -> None:
         self._store = store
         self._namespace = namespace
-        self._models = models or Models()
+        self._specs = store.read(POOLS, namespace)
+        self._ledgers = store.read(LEDGERS, namespace)
+        self._poolers = store.read(POOLERS, namespace)
+        self._pods = store.read(PODS, namespace)
+        self._nodes = store.read(NODES, "")
+        self.pools = Pools(self._specs, self._facts)
+        """The PgPools that can be read and are not being deleted, by name; oldest first."""
 
-    @cached_property
+    @property
     def budgets(self) -> Mapping[str, PgBudget]:
         """The ledgers by name."""
-        found = self._models.budgets.of(self._namespace, self._store.all(PGBUDGET, self._namespace))
-        return {budget.metadata.name: budget for _, budget in found}
-
-    @cached_property
-    def pools(self) -> Mapping[str, PoolFacts]:
-        """The PgPools that can be read and are not being deleted, by name; oldest first."""
-        found = self._models.pools.of(self._namespace, self._raw_pools())
-        facts = [self._facts(raw, pool) for raw, pool in found if pool is not None]
-        facts.sort(key=lambda f: (f.raw["metadata"]["creationTimestamp"], f.key))
-        return {found.pool.metadata.name: found for found in facts}
+        return self._ledgers
 
     def on_server(self, name: str) -> tuple[PoolFacts, ...]:
         """The pools that use a server, or have pods there although it is not to be found now; oldest first."""
-        return tuple(
-            found
-            for found in self.pools.values()
-            if found.server(name) is not None or name in found.placement.values()
+        facts = (self.pools[pool] for pool in self._near(name) if pool in self.pools)
+        return _by_age(
+            found for found in facts if found.server(name) is not None or name in found.placement.values()
         )
+
+    def pooler(self, record: GrantRecord) -> PoolerPod | None:
+        """The pod that has a reservation; None if it is gone."""
+        pod = self._poolers.get(record.pod)
+        return pod if pod is not None and pod.uid == record.uid else None
+
+    def grants_of(self, uid: str) -> Iterator[tuple[str, GrantRecord]]:
+        """A pod's reservations, each with the name of its ledger."""
+        for ledger in self._ledgers.find(uid):
+            for grant in ledger.status.grants:
+                if grant.uid == uid:
+                    yield ledger.metadata.name, grant
 
     def generation_elsewhere(self, uid: str, budget: str) -> int:
         """The highest generation that another ledger knows for a pod: generations are per pod, not per ledger."""
-        return max(
-            (
-                grant.generation
-                for name, ledger in self.budgets.items()
-                for grant in ledger.status.grants
-                if grant.uid == uid and name != budget
-            ),
-            default=0,
-        )
+        return max((grant.generation for name, grant in self.grants_of(uid) if name != budget), default=0)
 
-    def _facts(self, raw: Object, pool: PgPool) -> PoolFacts:
-        discovery = discover(pool, self._raw_pods, self._nodes)
-        pods = tuple(sorted(self._pods.get(pool.metadata.name, ()), key=lambda pod: pod.name))
-        current = {pod.uid: self._newest[pod.uid][1] for pod in pods if pod.uid in self._newest}
+    def _near(self, server: str) -> set[str]:
+        """The names of all pools that can have anything to do with a server, and perhaps of some that have not."""
+        pod, ledger = self._pods.get(server), self._ledgers.get(server)
+        keys = (server, *(_labels(pod) if pod else ()))
+        pods = (self.pooler(record) for record in (ledger.status.grants if ledger else ()))
+        named = {pool.metadata.name for key in keys for pool in self._specs.find(key)}
+        return named | {pod.pool for pod in pods if pod is not None}
+
+    def _facts(self, pool: PgPool) -> PoolFacts:
+        raw = self._store.get(PGPOOL, self._namespace, pool.metadata.name)
+        assert raw is not None, "it was read from there"
+        pods = tuple(sorted(self._poolers.find(pool.metadata.name), key=lambda pod: pod.name))
+        newest = {pod.uid: self._newest(pod.uid) for pod in pods}
+        current = {uid: server for uid, server in newest.items() if server is not None}
+        discovery = discover(pool, self._candidates(pool), self._nodes)
         read_from = pool.spec.read.target_session_attrs if pool.spec.read else "prefer-standby"
         placement = assign({pod.uid: pod.endpoint for pod in pods}, discovery.servers, current, read_from)
         return PoolFacts(raw, pool, discovery, pods, placement)
 
-    @cached_property
-    def _newest(self) -> Mapping[str, tuple[int, str]]:
-        """Generation and server of the newest grant, by pod uid."""
-        newest: dict[str, tuple[int, str]] = {}
-        for name, ledger in self.budgets.items():
-            for grant in ledger.status.grants:
-                if grant.cap > 0:
-                    newest[grant.uid] = max(newest.get(grant.uid, (-1, "")), (grant.generation, name))
-        return newest
+    def _candidates(self, pool: PgPool) -> tuple[Object, ...]:
+        """The pods that have that label of the pool's database which the fewest have."""
+        return min((self._pods.find(label) for label in selector(pool).items()), key=len, default=())
 
-    @cached_property
-    def _pods(self) -> Mapping[str, list[PoolerPod]]:
-        """The pooler pods by pool."""
-        pods: dict[str, list[PoolerPod]] = {}
-        for pod in (read_pod(raw) for raw in self._raw_pods if is_pooler(raw)):
-            pods.setdefault(pod.pool, []).append(pod)
-        return pods
+    def _newest(self, uid: str) -> str | None:
+        """The server of a pod's newest grant."""
+        grants = ((grant.generation, name) for name, grant in self.grants_of(uid) if grant.cap > 0)
+        return max(grants, default=(0, None))[1]
 
-    @cached_property
-    def _raw_pods(self) -> list[Object]:
-        return list(self._store.all(POD, self._namespace))
 
-    @cached_property
-    def _nodes(self) -> Mapping[str, Object]:
-        return {node["metadata"]["name"]: node for node in self._store.all(NODE)}
+class Pools(Mapping[str, PoolFacts]):
+    """PgPools by name, oldest first; the facts of each are gathered when they are asked for."""
 
-    def _raw_pools(self) -> Iterator[Object]:
-        for raw in self._store.all(PGPOOL, self._namespace):
-            if "deletionTimestamp" not in raw["metadata"]:
-                yield raw
+    def __init__(self, pools: Mapping[str, PgPool], gather: Callable[[PgPool], PoolFacts]) -> None:
+        self._pools = pools
+        self._gather = gather
+        self._gathered: dict[str, PoolFacts] = {}
+
+    def __getitem__(self, name: str) -> PoolFacts:
+        if name not in self._gathered:
+            self._gathered[name] = self._gather(self._pools[name])
+        return self._gathered[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._pools
+
+    def get(self, name: str, default: None = None) -> PoolFacts | None:  # type: ignore[override]
+        """As of any mapping; but an error while facts are gathered does not make the pool one that is not there."""
+        if name not in self:
+            return default
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([facts.pool.metadata.name for facts in _by_age(self[name] for name in self._pools)])
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+
+def _by_age(pools: Iterable[PoolFacts]) -> tuple[PoolFacts, ...]:
+    return tuple(sorted(pools, key=lambda facts: (facts.raw["metadata"]["creationTimestamp"], facts.key)))

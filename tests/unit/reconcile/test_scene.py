@@ -9,7 +9,6 @@ from pgpool_operator.budget import Life
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Store
 from pgpool_operator.reconcile.grants import PeerIds
-from pgpool_operator.reconcile.pods import read_pod
 from pgpool_operator.reconcile.scene import Heard, Scene, observe
 from pgpool_operator.reconcile.world import World
 from pgpool_pooler.contract import Phase, ServerIdentity, ServerState, State
@@ -78,12 +77,11 @@ def scene(*states: State, version: str = "", **changes: Any) -> Scene:
     server = {"server": {"host": HOST, "port": 5432}}
     budget = stored("PgBudget", f"{HOST}-5432", spec=server, status={"version": version})
     store.put(PGBUDGET, budget)
-    pods = [stored("Pod", said.pod, spec={}, status={}) for said in states]
-    for pod in pods:
-        store.put(POD, pod)
+    for said in states:
+        store.put(POD, stored("Pod", said.pod, spec={}, status={}))
     known = {said.uid: said for said in states}
     heard = lambda uid: Heard(known.get(uid), {})  # noqa: E731
-    return observe(budget, World(store, "shop"), map(read_pod, pods), heard, PeerIds())
+    return observe(budget, World(store, "shop"), heard, PeerIds())
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.reconcile.bookkeeping import ledger_of
 from pgpool_operator.reconcile.capacity import plans, session_share, wanted, why_limited
 from pgpool_operator.reconcile.grants import PeerIds
-from pgpool_operator.reconcile.pods import is_pooler, read_pod
 from pgpool_operator.reconcile.scene import Heard, Scene, observe
 from pgpool_operator.reconcile.sizing import size_of
-from pgpool_operator.reconcile.world import Models, PoolFacts, World
+from pgpool_operator.reconcile.world import PoolFacts, World
 from pgpool_pooler.contract import GRANT_ANNOTATION, Endpoint, Grant, Mode, ServerGrant, State
 from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, pod_manifest, pool_manifest, state_of
 
@@ -84,13 +83,12 @@ def facts(shop: Shop, name: str = "app") -> PoolFacts:
 def scene(shop: Shop, *states: State, ledger: str = LEDGER) -> Scene:
     raw = shop.store.get(PGBUDGET, "shop", ledger)
     assert raw is not None
-    pods = (read_pod(pod) for pod in shop.store.all(POD, "shop") if is_pooler(pod))
     said = {state.uid: state for state in states}
 
     def heard(uid: str) -> Heard:
         return Heard(said.get(uid), {})
 
-    return observe(raw, world(shop), pods, heard, PeerIds())
+    return observe(raw, world(shop), heard, PeerIds())
 
 
 # The world
@@ -107,14 +105,14 @@ def test_a_pool_that_cannot_be_read_or_is_going_is_none() -> None:
 
 
 def test_an_object_is_read_once_for_each_version_and_forgotten_when_it_is_gone() -> None:
-    shop, models = open_shop(), Models()
-    first = World(shop.store, "shop", models).pools["app"].pool
-    assert World(shop.store, "shop", models).pools["app"].pool is first
+    shop = open_shop()
+    first = world(shop).pools["app"].pool
+    assert world(shop).pools["app"].pool is first
     shop.server.save(PGPOOL, pool_manifest(paused=True))
     shop.watch()
-    assert World(shop.store, "shop", models).pools["app"].pool.spec.paused
+    assert world(shop).pools["app"].pool.spec.paused
     shop.store.remove(PGPOOL, shop.server.remove(PGPOOL, "app"))
-    assert World(shop.store, "shop", models).pools == {}
+    assert world(shop).pools == {}
 
 
 def test_pools_are_oldest_first() -> None:
