@@ -43,7 +43,12 @@ def load() -> None:
         wheel = _own_wheel(Path(folder))
         for image in ALL:
             _build(image, wheel)
-    wanted = {image.tag: docker.image_id(image.tag) for image in ALL}
+    load_into_workers(image.tag for image in ALL)
+
+
+def load_into_workers(tags: Iterable[str]) -> None:
+    """Loads those of the engine's images into the workers that the workers do not have yet."""
+    wanted = {tag: docker.image_id(tag) for tag in tags}
     missing = missing_images(wanted, [_ids_in(worker) for worker in kind_cluster.WORKERS])
     if missing:
         say(f"loading {', '.join(missing)} into the workers (about 10 s)")
