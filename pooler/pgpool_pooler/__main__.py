@@ -34,7 +34,7 @@ def main() -> None:
     type=_Directory,
     default="/etc/pgpool",
     show_default=True,
-    help="Mounts: pod, config, users, tls/client, tls/server.",
+    help="Mounts: pod, config, users, monitor, tls/client, tls/server.",
 )
 @click.option("--data", envvar="DATA_DIR", type=_Directory, default="/var/lib/pgpool", show_default=True)
 @click.option("--run-dir", envvar="RUN_DIR", type=_Directory, default="/run/pgpool", show_default=True)
@@ -66,6 +66,7 @@ def run(
             pod=config_root / "pod",
             config=config_root / "config",
             users=config_root / "users",
+            monitor=config_root / "monitor",
             client_tls=config_root / "tls" / "client",
             server_tls=config_root / "tls" / "server",
             data=data,

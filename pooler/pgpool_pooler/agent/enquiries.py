@@ -8,10 +8,12 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from pgpool_pooler.contract import Problem, ServerIdentity
-from pgpool_pooler.engines.base import Setup, User
+from pgpool_pooler.contract import MONITOR_DATABASE, Activity, Problem, ServerIdentity
+from pgpool_pooler.engines.base import Material, Setup, User
 
 from . import sql
+from .activity import Looks, count_backends
+from .drain import Clock
 from .reach import Answer
 
 IDENTITY_SECONDS: Final = 60.0
@@ -26,14 +28,18 @@ class Enquiries:
 
     warm_seconds: Final = sql.WARM_SECONDS
 
-    def __init__(self, directory: Path, port: int, users: Callable[[Setup], tuple[User, ...]]) -> None:
+    def __init__(
+        self, directory: Path, port: int, users: Callable[[Setup], tuple[User, ...]], clock: Clock
+    ) -> None:
         self._directory = directory
         self._port = port
         self._users = users
+        self._clock = clock
         self.answered: Callable[[], None] = lambda: None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._next_identity = 0.0
         self._next_probe = 0.0
+        self._looks = Looks()
         self.identity: ServerIdentity | None = None
         self.warm = False
         self.problems: tuple[Problem, ...] = ()
@@ -53,6 +59,8 @@ class Enquiries:
         self.identity = None
         self._next_identity = 0.0
         self._cancel("identity")
+        self._looks = Looks()
+        self._cancel("look")
 
     def ask_again(self) -> None:
         """The server was away; it may be another one, or a newer version."""
@@ -71,6 +79,18 @@ class Enquiries:
         if self._begin("identity", self._identify(access, setup, now)):
             self._next_identity = now + RETRY_SECONDS
 
+    def look(self, setup: Setup, queues: frozenset[tuple[str, str]], now: float) -> None:
+        """Look what the pool's backends do, if that is due; `queues` are the (database, user) that wait."""
+        access = self._monitor(setup) or self._waiting(setup, queues)
+        if access is None or not self.warm or not self._looks.due(access, now, waiting=bool(queues)):
+            return
+        if self._begin("look", self._look(access, setup.material)):
+            self._looks.began(access, now)
+
+    def activity(self, now: float) -> Activity | None:
+        """What the backends did when somebody looked last; None if that is too long ago."""
+        return self._looks.activity(now)
+
     def probe(self, setup: Setup, answered: Callable[[Answer], None], now: float) -> None:
         """Look whether the server takes connections, at most once a second."""
         if now >= self._next_probe and self._begin("probe", self._probe(setup, answered)):
@@ -84,6 +104,8 @@ class Enquiries:
     async def _warm(self, access: sql.Access, setup: Setup) -> None:
         try:
             for database, limit in setup.limits.items():
+                if database == MONITOR_DATABASE:
+                    continue
                 pool = max(1, limit // max(1, setup.crowd.get(database, 1)))
                 await sql.warm(sql.Access(access.directory, access.port, access.user, database), pool)
         finally:
@@ -98,6 +120,13 @@ class Enquiries:
         except (psycopg.Error, TimeoutError) as error:
             log.warning("the server did not say who it is", error=str(error).strip() or "no answer")
 
+    async def _look(self, access: sql.Access, material: Material) -> None:
+        try:
+            seen = await count_backends(access, material)
+            self._looks.took(access, seen, self._clock.now())
+        except (psycopg.Error, TimeoutError) as error:
+            log.info("no look at the backends", error=str(error).strip() or "no answer")
+
     async def _probe(self, setup: Setup, answered: Callable[[Answer], None]) -> None:
         answered(await sql.ping(setup.host, setup.port))
 
@@ -107,6 +136,23 @@ class Enquiries:
         if user is None or database is None:
             return None
         return sql.Access(self._directory, self._port, user, database)
+
+    def _waiting(self, setup: Setup, queues: frozenset[tuple[str, str]]) -> sql.Access | None:
+        """As one of those who wait: one more user of a database would cost the others a part of its pool."""
+        users = {user.name: user for user in self._users(setup) if user.password}
+        for database, user in sorted(queues):
+            if database in setup.limits and user in users:
+                return sql.Access(self._directory, self._port, users[user], database)
+        return None
+
+    def _monitor(self, setup: Setup) -> sql.Access | None:
+        """The way around the clients' queue. A monitor that is also a user has the user's password here."""
+        monitor = setup.material.monitor
+        if monitor is None or MONITOR_DATABASE not in setup.limits:
+            return None
+        if any(user.name == monitor.name for user in setup.material.users):
+            monitor = next((user for user in self._users(setup) if user.name == monitor.name), None)
+        return sql.Access(self._directory, self._port, monitor, MONITOR_DATABASE) if monitor else None
 
     def _begin(self, name: str, question: Coroutine[Any, Any, None]) -> bool:
         running = self._tasks.get(name)

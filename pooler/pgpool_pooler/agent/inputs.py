@@ -24,7 +24,15 @@ from pgpool_pooler.errors import first_error
 from pgpool_pooler.files import write_durably
 
 from .mounts import Mount
-from .secrets import parse_user_secret, read_users, secrets_version, tls_problems
+from .secrets import (
+    MONITOR_FIELD,
+    SecretInvalid,
+    parse_monitor_secret,
+    parse_user_secret,
+    read_users,
+    secrets_version,
+    tls_problems,
+)
 from .settings import Identity, Layout
 from .store import AcceptedConfig
 
@@ -52,6 +60,7 @@ class Inputs:
         self._pod = Mount(layout.pod)
         self._config = Mount(layout.config)
         self._users = [Mount(layout.users / str(number)) for number in range(_MOST_USER_SECRETS)]
+        self._monitor = Mount(layout.monitor)
         self._tls = {"client": Mount(layout.client_tls), "server": Mount(layout.server_tls)}
         self._good_path = layout.run / _GOOD_SECRETS
         self._good = _load_good(self._good_path)
@@ -60,7 +69,7 @@ class Inputs:
     @property
     def directories(self) -> list[Path]:
         """What to watch."""
-        mounts = [self._pod, self._config, *self._users, *self._tls.values()]
+        mounts = [self._pod, self._config, *self._users, self._monitor, *self._tls.values()]
         return [mount.path for mount in mounts if mount.path.is_dir()]
 
     def read(self) -> Reading:
@@ -69,15 +78,17 @@ class Inputs:
         problems = self._take_config(pod.text("config-hash").strip())
         mounted = [mount.read().files for mount in self._users]
         certificates = {side: mount.read().files for side, mount in self._tls.items()}
-        version = secrets_version([*mounted, *certificates.values()])
+        watcher = self._monitor.read().files
+        version = secrets_version([*mounted, *certificates.values(), watcher])
         grant = pod.text("grant")
         if self._current is None:
             return Reading(grant, None, "no configuration yet: waiting for the operator", version, problems)
         users, blocked, found = self._take_secrets(self._current.config, mounted, certificates)
-        problems += found
+        monitor, unwatched = self._take_monitor(self._current.config, watcher)
+        problems += (*found, *unwatched)
         if blocked:
             return Reading(grant, None, "; ".join(p.text for p in blocked), version, problems)
-        return Reading(grant, self._material(self._current, users), "", version, problems)
+        return Reading(grant, self._material(self._current, users, monitor), "", version, problems)
 
     def _take_config(self, wanted_hash: str) -> tuple[Problem, ...]:
         files = {
@@ -103,6 +114,7 @@ class Inputs:
         A Secret that does not exist is mounted all the same, as an empty directory.
         """
         needed = self._users[: len(config.user_secrets)]
+        needed += [self._monitor] if config.monitor is not None else []
         needed += [self._tls["client"]] if config.client_tls is not None else []
         needed += [self._tls["server"]] if config.server_tls.has_secret else []
         return all(mount.path.is_dir() for mount in needed)
@@ -141,7 +153,24 @@ class Inputs:
             self._keep(f"tls:{side}", files[side])
         return problems
 
-    def _material(self, current: AcceptedConfig, users: tuple[User, ...]) -> Material:
+    def _take_monitor(
+        self, config: PoolConfig, files: Mapping[str, bytes]
+    ) -> tuple[User | None, tuple[Problem, ...]]:
+        """The monitor and what is wrong with its Secret; the pod serves without a monitor too."""
+        if config.monitor is None:
+            return None, ()
+        name, namespace = config.monitor.secret, self._identity.namespace
+        key = f"monitor:{name}"
+        try:
+            monitor = parse_monitor_secret(files, name, namespace)
+        except SecretInvalid as error:
+            problem = Problem(field=MONITOR_FIELD, text=str(error), reason="SecretInvalid")
+            good = self._good.get(key)
+            return parse_monitor_secret(good, name, namespace) if good else None, (problem,)
+        self._keep(key, files)
+        return monitor, ()
+
+    def _material(self, current: AcceptedConfig, users: tuple[User, ...], monitor: User | None) -> Material:
         config = current.config
         return Material(
             config=config,
@@ -149,6 +178,7 @@ class Inputs:
             peers=current.peers,
             endpoint=Endpoint(self._identity.endpoint),
             users=users,
+            monitor=monitor,
             client_tls=self._good.get("tls:client", {}) if config.client_tls is not None else {},
             server_tls=self._good.get("tls:server", {}) if config.server_tls.has_secret else {},
         )

@@ -28,7 +28,7 @@ class Materials:
         """What to run with; None when there is nothing yet."""
         if offered is None:
             return in_force
-        names = frozenset(user.name for user in offered.users)
+        names = frozenset(user.name for user in offered.logins)
         self._names |= names
         offered = replace(offered, revoked=self._names - names)
         if offered != self._offered:

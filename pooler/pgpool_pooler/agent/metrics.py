@@ -81,6 +81,31 @@ def _pod_metrics(facts: Facts, pool: str) -> Iterable[Metric]:
         metric = GaugeMetricFamily(f"pgpool_agent_{name}", text, labels=["pool"])
         metric.add_metric([pool], value)
         yield metric
+    yield from _engine_metrics(facts, pool)
+    if facts.activity is not None:
+        backends = GaugeMetricFamily(
+            "pgpool_server_backends",
+            "Backends of the whole pool on the server, by what they do; only while clients wait",
+            labels=["pool", "class"],
+        )
+        for what, count in facts.activity.model_dump(exclude={"age_seconds"}).items():
+            backends.add_metric([pool, what], count)
+        yield backends
+
+
+def _engine_metrics(facts: Facts, pool: str) -> Iterable[Metric]:
+    available = GaugeMetricFamily(
+        "pgpool_engine_cpu_available",
+        "CPUs that the engine can use: its threads, or the container's limit; 0 is not known",
+        labels=["pool"],
+    )
+    available.add_metric([pool], facts.cpu_available)
+    yield available
+    clients = GaugeMetricFamily(
+        "pgpool_engine_max_clients", "Clients that the engine takes at most", labels=["pool"]
+    )
+    clients.add_metric([pool], facts.status.max_clients)
+    yield clients
     cpu = CounterMetricFamily("pgpool_engine_cpu_seconds", "CPU time of the engine", labels=["pool"])
     cpu.add_metric([pool], facts.cpu_seconds)
     yield cpu

@@ -95,8 +95,8 @@ class View:
 
 
 def shares(view: View) -> dict[str, int]:
-    """The limits to reach: what is granted of the databases that are configured."""
-    configured = set(view.material.databases)
+    """The limits to reach: what is granted of what is configured, the monitor's entry included."""
+    configured = set(view.material.entries)
     return {name: share for name, share in view.server.shares.items() if share > 0 and name in configured}
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from pgpool_pooler.contract import Problem
+from pgpool_pooler.contract import MONITOR_DATABASE, Problem
 from pgpool_pooler.engines.base import EngineStatus, FailureKind, Material, ServerFailure
+
+from .secrets import MONITOR_FIELD
 
 STARVED_SECONDS: Final = 1.0
 """Clients that wait this long while no connection exists are a reason to probe the server."""
@@ -27,8 +29,8 @@ class Answer(StrEnum):
 
 @dataclass
 class Reachability:
-    """One server as this pod sees it. `outage` makes the agent issue PAUSE: without it, PgBouncer rejects
-    clients as soon as a login has failed and no connection is left."""
+    """One server as the clients' databases see it. `outage` makes the agent issue PAUSE: without it, PgBouncer
+    rejects clients as soon as a login has failed and no connection is left."""
 
     outage: bool = False
     reachable: bool | None = None
@@ -66,6 +68,12 @@ class Reachability:
         elif self._starved_since is None:
             self._starved_since = now
 
+    @property
+    def login_error(self) -> str:
+        """Why a client could not log in to the server; empty if each one could."""
+        theirs = (failure for failure in self.failures.values() if failure.database != MONITOR_DATABASE)
+        return next((failure.text for failure in theirs), "")
+
     def needs_probe(self, now: float) -> bool:
         """Whether somebody has to look if the server takes connections: better before a client finds out."""
         starved = self._starved_since is not None and now - self._starved_since >= STARVED_SECONDS
@@ -93,6 +101,19 @@ class Reachability:
         self.failures = {pool: failure for pool, failure in self.failures.items() if failure.kind is not kind}
 
 
+def matters(failure: ServerFailure, material: Material) -> bool:
+    """Whether a failure tells something about the pool.
+
+    The monitor's entry serves the agent only. That the server cannot be reached, the clients' databases tell by
+    themselves, and only they may: what delays or refuses the monitor must not make clients wait. And whoever
+    tries a user on the monitor's entry, or the monitor on a client's database, fails for himself.
+    """
+    monitor = material.monitor.name if material.monitor is not None else None
+    if failure.database == MONITOR_DATABASE:
+        return failure.user == monitor and failure.kind is not FailureKind.UNREACHABLE
+    return failure.user != monitor or any(failure.user == user.name for user in material.users)
+
+
 def failure_problems(failures: Iterable[ServerFailure], material: Material) -> tuple[Problem, ...]:
     """Failures in terms of the PgPool's fields, each field once."""
     problems: dict[str, Problem] = {}
@@ -107,6 +128,8 @@ def _field(failure: ServerFailure, material: Material) -> str:
         return "database"
     if failure.kind is FailureKind.TLS:
         return "tls.server"
+    if failure.database == MONITOR_DATABASE:
+        return MONITOR_FIELD
     if _NO_DATABASE.match(failure.text):
         positions = _positions(material.databases)
         return f"databases[{positions.get(failure.database, 0)}].dbname"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from pgpool_pooler.contract import (
+    MONITOR_DATABASE,
+    Activity,
     DatabaseState,
     Grant,
     Mode,
@@ -33,7 +35,9 @@ class Facts:
     draining: bool
     reach: Reachability
     server_identity: ServerIdentity | None
+    activity: Activity | None
     cpu_seconds: float
+    cpu_available: float
     config_hash: str
     secrets_version: str
     missing: str
@@ -90,8 +94,12 @@ def state(facts: Facts) -> State:
         databases=_databases(facts),
         clients=status.clients,
         waiting=status.waiting,
+        max_clients=status.max_clients,
+        transactions=status.transactions,
         busy_seconds=status.busy_seconds,
+        query_seconds=status.query_seconds,
         cpu_seconds=facts.cpu_seconds,
+        cpu_available=facts.cpu_available,
         config_hash=facts.config_hash,
         secrets_version=facts.secrets_version,
         problems=tuple(problems),
@@ -111,8 +119,9 @@ def _servers(facts: Facts) -> tuple[ServerState, ...]:
                 open=facts.status.open,
                 active=sum(load.active for load in facts.status.databases.values()),
                 reachable=facts.reach.reachable,
-                error=facts.reach.error or _login_error(facts),
+                error=facts.reach.error or facts.reach.login_error,
                 identity=facts.server_identity,
+                activity=facts.activity,
             )
         )
     if grant is not None:
@@ -124,16 +133,12 @@ def _servers(facts: Facts) -> tuple[ServerState, ...]:
     return tuple(servers)
 
 
-def _login_error(facts: Facts) -> str:
-    return next((failure.text for failure in facts.reach.failures.values()), "")
-
-
 def _databases(facts: Facts) -> tuple[DatabaseState, ...]:
     limits = facts.in_force.limits if facts.in_force is not None else {}
     loads = facts.status.databases
     paused = facts.grant is None or facts.grant.servers[0].cap == 0
     states = []
-    for name in sorted({*limits, *loads}):
+    for name in sorted({*limits, *loads} - {MONITOR_DATABASE}):
         load = loads.get(name, DatabaseLoad())
         states.append(
             DatabaseState(

@@ -8,6 +8,7 @@ from typing import Final
 from pgpool_pooler.contract import PoolConfig, Problem, ServerTlsMode
 from pgpool_pooler.engines.base import User
 
+MONITOR_FIELD: Final = "auth.monitor.secretRef"
 USERLIST_KEY: Final = "userlist.txt"
 _SCRAM_PREFIX: Final = "SCRAM-SHA-256$"
 _CLIENT_TLS_KEYS: Final = ("tls.crt", "tls.key")
@@ -53,6 +54,20 @@ def parse_user_secret(files: Mapping[str, bytes], number: int, name: str, namesp
     if not password and not verifier:
         raise SecretInvalid(f"Secret {name} has no key password")
     return (_user(user, password, verifier, number, name),)
+
+
+def parse_monitor_secret(files: Mapping[str, bytes], name: str, namespace: str) -> User:
+    """The one user of the monitor's Secret; the agent itself logs in with it. Raises SecretInvalid."""
+    users = parse_user_secret(files, 0, name, namespace)
+    if len(users) > 1:
+        raise SecretInvalid(f"Secret {name}: {USERLIST_KEY} names {len(users)} users, the monitor is one")
+    if not users[0].password:
+        raise SecretInvalid(
+            f"Secret {name} has no clear password, and the pods log in as the monitor with it"
+        )
+    if any(quote in users[0].name for quote in "\"'"):
+        raise SecretInvalid(f"Secret {name}: the monitor {users[0].name!r} has a quote in its name")
+    return users[0]
 
 
 def _parse_userlist(content: bytes, number: int, name: str) -> tuple[User, ...]:

@@ -26,6 +26,8 @@ class Layout:
     """The ConfigMap."""
     users: Path
     """One directory for each user Secret: 0, 1, ..."""
+    monitor: Path
+    """The Secret of the role that sees all backends."""
     client_tls: Path
     server_tls: Path
     data: Path

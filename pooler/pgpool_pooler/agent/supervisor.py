@@ -23,13 +23,14 @@ from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
 
 from . import grants, plan
 from .acknowledge import Acknowledgement, ShedPulse
+from .cpu import cpu_available
 from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock, drain
 from .enquiries import Enquiries
 from .hold import Lives
 from .inputs import Inputs, Reading
 from .materials import Materials
-from .reach import Answer, Reachability
+from .reach import Answer, Reachability, matters
 from .report import Facts
 from .settings import Settings
 from .store import Store
@@ -89,6 +90,8 @@ class Supervisor:
 
     def server_failed(self, failure: ServerFailure) -> None:
         """The engine said that it could not open a connection."""
+        if self._in_force is not None and not matters(failure, self._in_force.material):
+            return
         self._reach.failed(failure, self._clock.now())
         self.wake()
 
@@ -164,7 +167,9 @@ class Supervisor:
             draining=self._drain is not None or self._leaving,
             reach=self._reach,
             server_identity=self._enquiries.identity,
+            activity=self._enquiries.activity(now),
             cpu_seconds=cpu_seconds(self._engine.pid),
+            cpu_available=cpu_available(self._engine.traits.threads),
             config_hash=self._materials.accepted.config_hash if self._materials.accepted is not None else "",
             secrets_version=self._reading.secrets_version,
             missing=self._reading.missing,
@@ -281,7 +286,7 @@ class Supervisor:
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup
         self._materials.accept(setup.material)
-        if before is None or before.material.users != setup.material.users:
+        if before is None or before.material.logins != setup.material.logins:
             self._reach.retry_logins()
 
     def _reject(self, step: plan.Step, words: str) -> None:
@@ -310,6 +315,8 @@ class Supervisor:
             self._enquiries.probe(view.in_force, self._probed, now)
         if not self._status.paused:
             self._enquiries.identify(view.in_force, now)
+            if self._drain is None:
+                self._enquiries.look(view.in_force, self._status.queues, now)
         identity = self._enquiries.identity
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)

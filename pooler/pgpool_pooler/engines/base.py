@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar, Protocol, Self
 
-from pgpool_pooler.contract import Endpoint, Peers, PoolConfig, PoolMode
+from pgpool_pooler.contract import MONITOR_DATABASE, Endpoint, Peers, PoolConfig, PoolMode
 
 
 class CapChange(StrEnum):
@@ -31,6 +31,8 @@ class Traits:
     reload_doubles: bool
     """Connections of the old and the new configuration exist side by side for a while after a reload, so a
     reload needs the sum of both in the budget (Odyssey 12 -> 4 peaked at 16; HAProxy 12 + 10 = 22)."""
+    threads: int
+    """Threads that do the work: the engine cannot use more CPUs than that."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Material:
     peers: Peers
     endpoint: Endpoint
     users: tuple[User, ...]
+    monitor: User | None = None
+    """Whom the agent logs in as to see what all backends do; None: nobody, or its Secret was never good."""
     revoked: frozenset[str] = frozenset()
     """Names that were allowed since the engine started and are no longer."""
     client_tls: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -62,6 +66,17 @@ class Material:
     def databases(self) -> tuple[str, ...]:
         """The names that clients may ask for."""
         return tuple(database.name for database in self.config.databases)
+
+    @property
+    def logins(self) -> tuple[User, ...]:
+        """All that the Secrets name: the pool's users and the monitor."""
+        return (*self.users, self.monitor) if self.monitor is not None else self.users
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The names that the engine opens connections for: the clients' databases and the monitor's entry."""
+        watched = self.config.monitor is not None and self.monitor is not None
+        return (*self.databases, MONITOR_DATABASE) if watched else self.databases
 
 
 @dataclass(frozen=True)
@@ -114,9 +129,23 @@ class EngineStatus:
     crowd: Mapping[str, int] = field(default_factory=dict)
     logged_in: frozenset[tuple[str, str]] = frozenset()
     """(database, user) that have a usable connection."""
+    queues: frozenset[tuple[str, str]] = frozenset()
+    """(database, user) that have clients waiting; not the monitor's entry."""
+    max_clients: int = 0
+    """Clients that the engine takes at most; 0: not known."""
+    transactions: int = 0
+    """Ended since the engine started; as the seconds, of the clients' databases."""
     busy_seconds: float = 0.0
+    """Of connections in transactions."""
+    query_seconds: float = 0.0
+    """Of connections in queries."""
     totals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Database -> counters since the engine started, by the engine's names."""
+
+    @property
+    def served(self) -> Mapping[str, DatabaseLoad]:
+        """The databases that clients use: all but the monitor's entry."""
+        return {name: load for name, load in self.databases.items() if name != MONITOR_DATABASE}
 
     @property
     def open(self) -> int:
@@ -125,18 +154,18 @@ class EngineStatus:
 
     @property
     def usable(self) -> int:
-        """Connections that have logged in, of all databases."""
-        return sum(load.usable for load in self.databases.values())
+        """Connections that have logged in, of the clients' databases."""
+        return sum(load.usable for load in self.served.values())
 
     @property
     def clients(self) -> int:
-        """Clients of all databases, waiting ones included."""
-        return sum(load.clients for load in self.databases.values())
+        """Clients of their databases, waiting ones included."""
+        return sum(load.clients for load in self.served.values())
 
     @property
     def waiting(self) -> int:
         """Clients that wait for a connection."""
-        return sum(load.waiting for load in self.databases.values())
+        return sum(load.waiting for load in self.served.values())
 
     def open_of(self, database: str) -> int:
         """Connections of one database."""

@@ -8,6 +8,7 @@ from pgpool_pooler.contract import (
     Endpoint,
     Grant,
     Mode,
+    Monitor,
     Peers,
     PoolConfig,
     PoolMode,
@@ -17,6 +18,8 @@ from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, Material, Set
 
 UID = "5f0c"
 APP = User("app", password="secret")
+MONITOR = Monitor(secret="main-monitor", dbname="postgres")
+SEER = User("seer", password="sees")
 
 
 def database(name: str, mode: PoolMode = PoolMode.TRANSACTION, **more: Any) -> DatabaseConfig:
@@ -41,6 +44,12 @@ def material(*databases: str, **more: Any) -> Material:
         "users": (APP,),
     }
     return Material(**(values | more))
+
+
+def monitored(*databases: str, **more: Any) -> Material:
+    """A material with a monitor."""
+    pool = config(*(database(name) for name in databases), monitor=MONITOR)
+    return material(**({"config": pool, "monitor": SEER} | more))
 
 
 def grant(

@@ -104,7 +104,7 @@ class FakeClock(Clock):
 class FakeEngine:
     """An engine that does at once what it is told, and records it."""
 
-    traits: ClassVar[Traits] = Traits(CapChange.RELOAD, reload_doubles=False)
+    traits: ClassVar[Traits] = Traits(CapChange.RELOAD, reload_doubles=False, threads=1)
 
     def __init__(self) -> None:
         self.running = False

@@ -30,24 +30,42 @@ def db(name: str, current: int, *, paused: int = 0, disabled: int = 0) -> dict[s
     return {"name": name, "current_connections": current, "paused": paused, "disabled": disabled}
 
 
+def totals(transactions: int, transaction_time: int, query_time: int) -> dict[str, int]:
+    return {
+        "total_xact_count": transactions,
+        "total_xact_time": transaction_time,
+        "total_query_time": query_time,
+    }
+
+
 STATUS = engine_status(
-    [db("app", 6), db("old", 1, paused=1, disabled=1), db("off", 0, disabled=1), db("pgbouncer", 0)],
+    [
+        db("app", 6),
+        db("old", 1, paused=1, disabled=1),
+        db("off", 0, disabled=1),
+        db("pgpool_monitor", 1),
+        db("pgbouncer", 0),
+    ],
     [
         pool("app", "app", cl_active=3, cl_waiting=2, sv_active=3, sv_idle=1, maxwait=1, maxwait_us=500_000),
         pool("app", "report", cl_active=1, sv_login=2),
         pool("old", "app", sv_used=1),
+        pool("pgpool_monitor", "seer", cl_active=1, cl_waiting=1, sv_active=1),
         pool("pgbouncer", "pgbouncer", cl_active=1),
     ],
     [
-        {"database": "app", "total_xact_time": 2_500_000, "total_xact_count": 9, "avg_wait_time": 1},
-        {"database": "pgbouncer", "total_xact_time": 7_000_000},
+        {"database": "app", "avg_wait_time": 1, **totals(9, 2_500_000, 1_500_000)},
+        {"database": "old", "avg_wait_time": 1, **totals(2, 500_000, 500_000)},
+        {"database": "pgpool_monitor", **totals(100, 7_000_000, 7_000_000)},
+        {"database": "pgbouncer", **totals(1000, 7_000_000, 7_000_000)},
     ],
     [{"key": "active", "value": "no"}, {"key": "paused", "value": "yes"}],
+    700,
 )
 
 
 def test_connections_being_opened_count_as_open_but_not_as_usable() -> None:
-    assert (STATUS.open, STATUS.usable) == (7, 5)
+    assert (STATUS.open, STATUS.usable) == (8, 5)
     assert STATUS.databases["app"].open == 6
 
 
@@ -65,10 +83,24 @@ def test_a_database_is_retired_when_it_is_both_paused_and_disabled() -> None:
 
 
 def test_a_login_is_proven_by_a_usable_connection() -> None:
-    assert STATUS.logged_in == {("app", "app"), ("old", "app")}
+    assert STATUS.logged_in == {("app", "app"), ("old", "app"), ("pgpool_monitor", "seer")}
+
+
+def test_ended_work_is_that_of_the_clients_databases() -> None:
+    assert (STATUS.transactions, STATUS.busy_seconds, STATUS.query_seconds) == (11, 3.0, 2.0)
+
+
+def test_the_monitors_connection_counts_and_its_clients_do_not() -> None:
+    assert STATUS.databases["pgpool_monitor"].open == 1
+    assert (STATUS.clients, STATUS.waiting) == (6, 2)
+    assert STATUS.queues == {("app", "app")}
 
 
 def test_the_console_itself_is_not_counted() -> None:
-    assert STATUS.busy_seconds == 2.5
-    assert STATUS.totals == {"app": {"total_xact_time": 2_500_000.0, "total_xact_count": 9.0}}
+    assert set(STATUS.totals) == {"app", "old", "pgpool_monitor"}
+    assert "avg_wait_time" not in STATUS.totals["app"]
     assert STATUS.paused
+
+
+def test_the_most_clients_are_what_pgbouncer_was_told() -> None:
+    assert STATUS.max_clients == 700

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from pgpool_pooler.agent.http import ALIVE_SECONDS, application
 from pgpool_pooler.agent.metrics import exposition, pool_name
-from pgpool_pooler.contract import State
+from pgpool_pooler.contract import Activity, State
 from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus
 
 from .builders import config, database, grant
@@ -75,6 +76,21 @@ async def test_metrics_carry_pool_and_database_and_no_blank_label(pod: Pod) -> N
     assert 'pgpool_engine_transactions_total{database="app",pool="app"} 5.0' in text
     assert 'pgpool_engine_transaction_seconds_total{database="app",pool="app"} 2.0' in text
     assert '=""' not in text
+
+
+async def test_what_scaling_has_to_know_is_a_metric_too(pod: Pod) -> None:
+    pod.give(grant({"app": 2}))
+    await pod.settle(1)
+    pod.supervisor._status = EngineStatus(max_clients=5000)
+    text = exposition(pod.supervisor.facts).decode()
+    assert 'pgpool_engine_max_clients{pool="app"} 5000.0' in text
+    assert 'pgpool_engine_cpu_available{pool="app"}' in text
+    assert "pgpool_server_backends{" not in text
+    pod.enquiries.seen = Activity(age_seconds=1, cpu=3, unseen=2)
+    text = exposition(pod.supervisor.facts).decode()
+    assert 'pgpool_server_backends{class="cpu",pool="app"} 3.0' in text
+    classes = set(re.findall(r'pgpool_server_backends{class="(\w+)"', text))
+    assert classes == {"cpu", "io", "lock", "other", "held", "idle", "unseen"}
 
 
 def test_the_pools_name_is_in_the_pods() -> None:

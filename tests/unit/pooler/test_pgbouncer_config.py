@@ -19,7 +19,7 @@ from pgpool_pooler.contract import (
 from pgpool_pooler.engines.base import Setup, User
 from pgpool_pooler.engines.pgbouncer.config import Files, Unrenderable, database_limit, ini, render, settings
 
-from .builders import config, database, material, setup
+from .builders import APP, MONITOR, SEER, config, database, material, monitored, setup
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "pgbouncer"
 FILES = Files(Path("/run/pgpool"), 5432)
@@ -162,3 +162,52 @@ def test_of_two_secrets_with_one_user_the_first_counts() -> None:
         "userlist.txt"
     ].decode()
     assert text == '"app" "first"\n'
+
+
+def test_the_monitor_has_an_entry_with_one_connection_and_no_user_forced_on_it() -> None:
+    given = setup({"app": 4, "pgpool_monitor": 3}, material=monitored("app"), crowd={"pgpool_monitor": 2})
+    (line,) = [line for line in ini(given, FILES).splitlines() if line.startswith("pgpool_monitor = ")]
+    assert line.startswith(
+        "pgpool_monitor = host=10.0.0.1 port=5432 dbname=postgres pool_mode=transaction pool_size=1 "
+        "max_db_connections=1 connect_query="
+    )
+    assert "user=" not in line
+    assert "password=" not in line
+
+
+def test_the_monitor_shares_connections_in_a_session_pool_too() -> None:
+    pool = config(database("app", PoolMode.SESSION), pool_mode=PoolMode.SESSION, monitor=MONITOR)
+    text = ini(
+        setup({"app": 1, "pgpool_monitor": 1}, material=material(config=pool, monitor=SEER)),
+        FILES,
+    )
+    assert "dbname=postgres pool_mode=transaction pool_size=1" in text
+
+
+def test_who_knows_the_monitors_password_gets_one_backend_and_no_more() -> None:
+    assert "[users]\nseer = max_user_connections=1\n" in ini(
+        setup({"app": 4}, material=monitored("app")), FILES
+    )
+
+
+def test_a_monitor_that_is_a_user_of_the_pool_keeps_the_users_rules_and_password() -> None:
+    given = setup({"app": 4}, material=monitored("app", monitor=User("app", "other")))
+    assert "[users]" not in ini(given, FILES)
+    assert render(given, FILES, "x")["userlist.txt"].decode() == '"app" "secret"\n'
+
+
+def test_the_monitor_may_log_in_but_not_where_it_is_a_user_who_is_barred() -> None:
+    given = setup({"app": 1}, material=monitored("app"))
+    assert render(given, FILES, "x")["userlist.txt"].decode() == '"app" "secret"\n"seer" "sees"\n'
+    rules = (UserRule(name="seer", endpoints=(Endpoint.READ,)),)
+    barred = material(
+        config=config(users=rules, monitor=MONITOR), users=(APP, User("seer", "own")), monitor=SEER
+    )
+    text = render(setup({"app": 1}, material=barred), FILES, "nobody-knows")["userlist.txt"].decode()
+    assert text == '"app" "secret"\n"seer" "nobody-knows"\n'
+
+
+def test_the_entry_of_a_monitor_that_is_gone_can_still_be_written_until_it_is_closed() -> None:
+    text = ini(setup({"app": 1, "pgpool_monitor": 1}, material=material("app")), FILES)
+    assert "pgpool_monitor = host=10.0.0.1" in text
+    assert "max_db_connections=1" in text

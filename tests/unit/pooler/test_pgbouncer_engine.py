@@ -172,3 +172,14 @@ async def test_only_what_pgbouncer_reads_at_its_start_needs_a_restart() -> None:
     assert world.engine.needs_restart(tuned(), tuned(pkt_buf=8192))
     assert not world.engine.needs_restart(tuned(), tuned(max_client_conn=700))
     assert not world.engine.needs_restart(tuned(), tuned(max_packet_size=-1))
+
+
+async def test_the_most_clients_are_those_of_the_setup_in_force() -> None:
+    world = await started()
+    assert (await world.engine.observe()).max_clients == 5000
+    await world.engine.apply(tuned(max_client_conn=700))
+    assert (await world.engine.observe()).max_clients == 700
+    world.console.refuses["RELOAD"] = "RELOAD failed"
+    with pytest.raises(EngineRejected):
+        await world.engine.apply(tuned(max_client_conn=900))
+    assert (await world.engine.observe()).max_clients == 700

@@ -23,7 +23,7 @@ from pgpool_pooler.agent.plan import (
 from pgpool_pooler.contract import Grant, Mode
 from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, Material, Setup
 
-from .builders import grant, material, setup, status
+from .builders import grant, material, monitored, setup, status
 
 
 def view(granted: Grant, now: Setup | None, open_: dict[str, int] | None = None, **more: object) -> View:
@@ -195,15 +195,20 @@ class FakeEngine:
 
 
 grants = st.builds(
-    lambda a, b, c, mode, host: grant({"a": a, "b": b, "c": c}, mode=mode, host=host),
+    lambda a, b, c, monitor, mode, host: grant(
+        {"a": a, "b": b, "c": c, "pgpool_monitor": monitor}, mode=mode, host=host
+    ),
     st.integers(0, 6),
     st.integers(0, 6),
     st.integers(0, 6),
+    st.integers(0, 1),
     st.sampled_from([Mode.SERVE, Mode.SERVE, Mode.PAUSE]),
     st.sampled_from(["10.0.0.1", "10.0.0.1", "10.0.0.2"]),
 )
-materials = st.sampled_from([material("a", "b"), material("a", "b", "c"), material("b")])
-life = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-4, 4)), min_size=1, max_size=6)
+materials = st.sampled_from([material("a", "b"), monitored("a", "b"), material("a", "b", "c"), material("b")])
+life = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c", "pgpool_monitor"]), st.integers(-4, 4)), min_size=1, max_size=6
+)
 
 
 def drive(
@@ -255,3 +260,31 @@ def test_every_grant_is_settled_in_the_end_when_clients_let_go(
             engine.open = dict.fromkeys(engine.open, 0)
     world = View(grant=after, material=pool, in_force=engine.now, status=engine.look())
     assert settled(world) or (engine.now is None and not shares(world))
+
+
+def test_the_monitors_connection_is_a_share_like_any_other() -> None:
+    watched = monitored("a")
+    asked = grant({"a": 2, "pgpool_monitor": 1})
+    step = decide(view(asked, None, material=watched))
+    assert isinstance(step, Start)
+    assert step.setup.limits == {"a": 2, "pgpool_monitor": 1}
+    assert settled(view(asked, step.setup, {"a": 2, "pgpool_monitor": 1}, material=watched))
+    assert not settled(view(asked, step.setup, {"a": 2, "pgpool_monitor": 2}, material=watched))
+
+
+def test_a_monitor_without_a_share_and_a_share_without_a_monitor_stop_nothing() -> None:
+    for asked, pool in (
+        (grant({"a": 2}), monitored("a")),
+        (grant({"a": 2, "pgpool_monitor": 1}), material("a")),
+        (grant({"a": 2, "pgpool_monitor": 1}), monitored("a", monitor=None)),
+    ):
+        step = decide(view(asked, None, material=pool))
+        assert isinstance(step, Start)
+        assert step.setup.limits == {"a": 2}
+        assert settled(view(asked, step.setup, material=pool))
+
+
+def test_a_monitor_that_is_no_longer_configured_is_closed_like_a_database() -> None:
+    now = setup({"a": 2, "pgpool_monitor": 1}, material=monitored("a"))
+    asked = grant({"a": 2})
+    assert decide(view(asked, now, {"pgpool_monitor": 1}, material=material("a"))) == Retire("pgpool_monitor")

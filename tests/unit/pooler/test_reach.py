@@ -1,7 +1,16 @@
-from pgpool_pooler.agent.reach import FRESH_SECONDS, STARVED_SECONDS, Answer, Reachability, failure_problems
+import pytest
+
+from pgpool_pooler.agent.reach import (
+    FRESH_SECONDS,
+    STARVED_SECONDS,
+    Answer,
+    Reachability,
+    failure_problems,
+    matters,
+)
 from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, FailureKind, ServerFailure, User
 
-from .builders import material, status
+from .builders import material, monitored, status
 
 REFUSED = ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed")
 WAITING = EngineStatus(databases={"app": DatabaseLoad(clients=1, waiting=1)})
@@ -128,3 +137,57 @@ def test_failures_are_told_in_terms_of_the_users_fields() -> None:
 def test_many_pools_of_one_user_are_one_problem() -> None:
     failures = [ServerFailure(FailureKind.LOGIN, name, "app", "no") for name in ("app", "reports")]
     assert len(failure_problems(failures, material("app", "reports"))) == 1
+
+
+AS_MONITOR = ServerFailure(FailureKind.LOGIN, "pgpool_monitor", "seer", "password authentication failed")
+
+
+def test_a_monitor_that_is_refused_is_told_at_its_field_and_is_no_error_of_the_server() -> None:
+    reach = Reachability()
+    reach.failed(AS_MONITOR, 0)
+    reach.observed(NOTHING, 0)
+    assert (reach.outage, reach.needs_probe(60), reach.reachable, reach.login_error) == (
+        False,
+        False,
+        None,
+        "",
+    )
+    (problem,) = failure_problems(reach.failures.values(), monitored("app"))
+    assert (problem.field, problem.reason) == ("auth.monitor.secretRef", "LoginFailed")
+
+
+def test_only_the_clients_databases_say_whether_the_server_is_there() -> None:
+    reach = Reachability()
+    alone = status({"pgpool_monitor": 1})
+    reach.failed(REFUSED, 0)
+    reach.observed(alone, 0)
+    assert reach.outage
+    quiet = Reachability()
+    quiet.observed(alone, 0)
+    quiet.observed(NOTHING, 1)
+    assert not quiet.needs_probe(1)
+
+
+@pytest.mark.parametrize(
+    ("database", "user", "kind", "counts"),
+    [
+        ("pgpool_monitor", "seer", FailureKind.LOGIN, True),
+        ("pgpool_monitor", "seer", FailureKind.TLS, True),
+        ("pgpool_monitor", "seer", FailureKind.UNREACHABLE, False),
+        ("pgpool_monitor", "app", FailureKind.LOGIN, False),
+        ("app", "seer", FailureKind.LOGIN, False),
+        ("app", "app", FailureKind.LOGIN, True),
+        ("app", "app", FailureKind.UNREACHABLE, True),
+    ],
+)
+def test_a_failure_counts_where_the_pool_needs_that_login(
+    database: str, user: str, kind: FailureKind, counts: bool
+) -> None:
+    assert matters(ServerFailure(kind, database, user, "no"), monitored("app")) is counts
+
+
+def test_without_a_monitor_its_entry_concerns_nobody_and_one_that_is_a_user_concerns_both() -> None:
+    assert not matters(AS_MONITOR, material("app"))
+    both = monitored("app", users=(User("seer", "sees"),))
+    assert matters(AS_MONITOR, both)
+    assert matters(ServerFailure(FailureKind.LOGIN, "app", "seer", "no"), both)

@@ -2,6 +2,7 @@ import pytest
 
 from pgpool_pooler.agent.secrets import (
     SecretInvalid,
+    parse_monitor_secret,
     parse_user_secret,
     read_users,
     secrets_version,
@@ -82,3 +83,27 @@ def test_missing_certificates_are_told() -> None:
         ("tls.server.secretName", "no such Secret, or it is empty", "CertificateInvalid"),
     ]
     assert not tls_problems(config(), {}, {})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"username": b"seer", "password": b"sees"}, {"userlist.txt": b'"seer" "sees"'}],
+)
+def test_the_monitors_secret_is_like_a_users(files: dict[str, bytes]) -> None:
+    assert parse_monitor_secret(files, "main-monitor", "shop") == User("seer", "sees")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "no Secret main-monitor in shop"),
+        ({"username": b"seer"}, "Secret main-monitor has no key password"),
+        ({"userlist.txt": b'"a" "b"\n"c" "d"'}, "Secret main-monitor: userlist.txt names 2 users"),
+        ({"username": b"seer", "password": VERIFIER.encode()}, "Secret main-monitor has no clear password"),
+        ({"username": b'se"er', "password": b"x"}, "Secret main-monitor: the monitor 'se\"er' has a quote"),
+    ],
+)
+def test_a_monitors_secret_that_nobody_could_log_in_with_is_told(files: dict[str, bytes], words: str) -> None:
+    with pytest.raises(SecretInvalid) as raised:
+        parse_monitor_secret(files, "main-monitor", "shop")
+    assert str(raised.value).startswith(words)

@@ -17,6 +17,7 @@ from pgpool_pooler.agent.settings import Identity, Layout, Settings
 from pgpool_pooler.agent.store import Store
 from pgpool_pooler.agent.supervisor import Supervisor
 from pgpool_pooler.contract import (
+    Activity,
     ClientTls,
     Endpoint,
     Grant,
@@ -24,13 +25,14 @@ from pgpool_pooler.contract import (
     Peers,
     Phase,
     PoolConfig,
+    Problem,
     ServerIdentity,
     State,
     content_hash,
 )
-from pgpool_pooler.engines.base import FailureKind, ServerFailure, Setup
+from pgpool_pooler.engines.base import EngineStatus, FailureKind, ServerFailure, Setup, User
 
-from .builders import UID, config, database, grant
+from .builders import MONITOR, UID, config, database, grant
 from .fakes import FakeClock, FakeEngine
 from .kubelet import write_volume
 
@@ -39,8 +41,10 @@ class SilentEnquiries(Enquiries):
     """Asks nobody; a test says what is known."""
 
     def __init__(self) -> None:
-        super().__init__(Path("/nowhere"), 0, lambda _: ())
+        super().__init__(Path("/nowhere"), 0, lambda _: (), FakeClock())
         self.probes = 0
+        self.queues: list[frozenset[tuple[str, str]]] = []
+        self.seen: Activity | None = None
         self.warm = True
 
     def engine_started(self, _setup: Setup) -> None:
@@ -48,6 +52,12 @@ class SilentEnquiries(Enquiries):
 
     def identify(self, _setup: Setup, _now: float) -> None:
         return
+
+    def look(self, _setup: Setup, queues: frozenset[tuple[str, str]], _now: float) -> None:
+        self.queues.append(queues)
+
+    def activity(self, _now: float) -> Activity | None:
+        return self.seen
 
     def probe(self, _setup: Setup, _answered: Callable[[Answer], None], _now: float) -> None:
         self.probes += 1
@@ -62,6 +72,7 @@ class Pod:
             pod=root / "pod",
             config=root / "config",
             users=root / "users",
+            monitor=root / "monitor",
             client_tls=root / "tls/client",
             server_tls=root / "tls/server",
             data=root / "data",
@@ -281,8 +292,12 @@ async def test_a_first_rollout_with_a_wrong_secret_stays_unready_and_says_which(
 
 @pytest.mark.parametrize(
     "more",
-    [{"user_secrets": ("main-app", "second")}, {"client_tls": ClientTls(mode="require")}],
-    ids=["another user Secret", "a certificate"],
+    [
+        {"user_secrets": ("main-app", "second")},
+        {"client_tls": ClientTls(mode="require")},
+        {"monitor": MONITOR},
+    ],
+    ids=["another user Secret", "a certificate", "a monitor"],
 )
 async def test_a_pod_that_was_not_made_for_a_secret_serves_on_and_blames_nobody(
     serving: Pod, more: dict[str, Any]
@@ -434,3 +449,128 @@ def identity(*, detects: bool) -> ServerIdentity:
         client_address="10.1.0.7",
         detects_dead_clients=detects,
     )
+
+
+@pytest.fixture
+async def watched(pod: Pod) -> Pod:
+    """A pod that serves, with a monitor."""
+    pod.configure(config(database("app"), monitor=MONITOR))
+    pod.secret(username="app", password="secret")
+    pod.mount(pod.layout.monitor, username="seer", password="sees")
+    pod.give(grant({"app": 3, "pgpool_monitor": 1}))
+    await pod.settle(1)
+    return pod
+
+
+def as_monitor(kind: FailureKind) -> ServerFailure:
+    return ServerFailure(kind, "pgpool_monitor", "seer", "password authentication failed")
+
+
+async def test_the_monitors_connection_is_the_servers_and_its_entry_none_of_the_clients_databases(
+    watched: Pod,
+) -> None:
+    watched.engine.open = {"app": 2, "pgpool_monitor": 1}
+    said = await watched.settle(1)
+    assert watched.engine.told == [("start", {"app": 3, "pgpool_monitor": 1})]
+    assert said.acknowledged == 1
+    assert [state.name for state in said.databases] == ["app"]
+    assert said.servers[0].open == 3
+    watched.give(grant({"app": 3}, generation=2))
+    assert (await watched.settle(1)).acknowledged == 1
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [
+        ({}, "no Secret main-monitor in shop"),
+        ({"username": "seer"}, "Secret main-monitor has no key password"),
+    ],
+)
+async def test_without_a_good_monitor_the_pod_serves_all_the_same_and_says_what_is_wrong(
+    pod: Pod, secret: dict[str, str], words: str
+) -> None:
+    pod.mount(pod.layout.monitor, **secret)
+    pod.configure(config(monitor=MONITOR))
+    pod.secret(username="app", password="secret")
+    pod.give(grant({"app": 3, "pgpool_monitor": 1}))
+    said = await pod.settle(1)
+    assert pod.engine.told == [("start", {"app": 3})]
+    assert (said.ready, said.acknowledged) == (True, 1)
+    assert said.problems == (Problem(field="auth.monitor.secretRef", text=words, reason="SecretInvalid"),)
+
+
+async def test_a_monitor_whose_secret_goes_bad_looks_on_also_over_a_restart(watched: Pod) -> None:
+    watched.mount(watched.layout.monitor, username="seer")
+    said = await watched.settle(1)
+    assert [problem.reason for problem in said.problems] == ["SecretInvalid"]
+    watched.boot()
+    await watched.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert watched.engine.told == [("start", {"app": 3, "pgpool_monitor": 1})]
+
+
+async def test_a_new_password_of_the_monitor_is_applied_and_shows_in_the_secrets_version(
+    watched: Pod,
+) -> None:
+    before = (await watched.settle()).secrets_version
+    watched.supervisor.server_failed(as_monitor(FailureKind.LOGIN))
+    watched.mount(watched.layout.monitor, username="seer", password="new")
+    said = await watched.settle(1)
+    assert watched.engine.told[1:] == [("apply", {"app": 3, "pgpool_monitor": 1})]
+    assert watched.engine.setup is not None
+    assert watched.engine.setup.material.monitor == User("seer", "new")
+    assert said.secrets_version != before
+    assert said.problems == ()
+
+
+async def test_a_monitor_that_has_another_name_now_is_revoked(watched: Pod) -> None:
+    watched.mount(watched.layout.monitor, username="other", password="sees")
+    await watched.settle(1)
+    assert watched.engine.setup is not None
+    assert watched.engine.setup.material.revoked == {"seer"}
+
+
+@pytest.mark.parametrize("kind", [FailureKind.LOGIN, FailureKind.UNREACHABLE])
+async def test_a_monitor_that_the_server_refuses_never_makes_clients_wait(
+    watched: Pod, kind: FailureKind
+) -> None:
+    watched.supervisor.server_failed(as_monitor(kind))
+    said = await watched.settle(5)
+    assert "pause" not in watched.engine.told
+    assert watched.enquiries.probes == 0
+    assert (said.ready, said.servers[0].reachable, said.servers[0].error) == (True, None, "")
+
+
+async def test_a_monitor_that_the_server_refuses_is_told_with_the_servers_words(watched: Pod) -> None:
+    watched.supervisor.server_failed(as_monitor(FailureKind.LOGIN))
+    said = await watched.settle(1)
+    assert said.problems == (
+        Problem(field="auth.monitor.secretRef", text="password authentication failed", reason="LoginFailed"),
+    )
+
+
+async def test_what_the_backends_do_is_part_of_the_servers_state(serving: Pod) -> None:
+    assert (await serving.settle()).servers[0].activity is None
+    serving.enquiries.seen = Activity(age_seconds=1, cpu=2)
+    assert (await serving.settle()).servers[0].activity == Activity(age_seconds=1, cpu=2)
+
+
+@pytest.mark.parametrize("mode", [Mode.PAUSE, Mode.DRAIN])
+async def test_a_pod_that_is_paused_or_leaves_does_not_look(serving: Pod, mode: Mode) -> None:
+    assert serving.enquiries.queues
+    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=mode))
+    await serving.supervisor.tick()
+    serving.enquiries.queues.clear()
+    await serving.settle(1)
+    assert serving.enquiries.queues == []
+
+
+async def test_what_scaling_has_to_know_is_in_the_state(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgpool_pooler.agent.supervisor.cpu_available", lambda threads: 0.1 * threads)
+    serving.supervisor._status = EngineStatus(
+        max_clients=5000, transactions=7, busy_seconds=3.0, query_seconds=2.0
+    )
+    said = state(serving.supervisor.facts())
+    assert (said.max_clients, said.transactions, said.busy_seconds, said.query_seconds) == (5000, 7, 3.0, 2.0)
+    assert said.cpu_available == 0.1

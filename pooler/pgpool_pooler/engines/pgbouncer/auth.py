@@ -16,8 +16,8 @@ def userlist(material: Material, lockout: str) -> str:
         lockout: a random text that is known to nobody else.
 
     """
-    allowed = {user.name: user for user in allowed_users(material)}
-    refused = ({user.name for user in material.users} | material.revoked) - set(allowed)
+    allowed = {user.name: user for user in (*allowed_users(material), *_monitor(material))}
+    refused = ({user.name for user in material.logins} | material.revoked) - set(allowed)
     lines = [_line(user.name, user.password or user.verifier) for user in allowed.values()]
     lines += [_line(name, lockout) for name in sorted(refused)]
     return "".join(lines)
@@ -31,6 +31,13 @@ def allowed_users(material: Material) -> tuple[User, ...]:
         if user.name not in barred:
             allowed.setdefault(user.name, user)
     return tuple(allowed.values())
+
+
+def _monitor(material: Material) -> tuple[User, ...]:
+    """The monitor, unless it is one of the pool's users, which their rules may bar."""
+    monitor = material.monitor
+    known = {user.name for user in material.users}
+    return (monitor,) if monitor is not None and monitor.name not in known else ()
 
 
 def _barred(config: PoolConfig, endpoint: Endpoint) -> frozenset[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pgpool_pooler.contract import DatabaseConfig, PoolConfig, PoolMode
+from pgpool_pooler.contract import MONITOR_DATABASE, DatabaseConfig, PoolConfig, PoolMode
 from pgpool_pooler.engines.base import Setup
 
 from .auth import userlist
@@ -166,6 +166,8 @@ def _database(setup: Setup, name: str) -> str:
 
 def database_limit(setup: Setup, name: str) -> int:
     """What PgBouncer is told; never 0, which would mean unlimited (who has 0 is paused instead)."""
+    if name == MONITOR_DATABASE:
+        return 1
     limit = setup.limits[name]
     percent = _entry(setup.material.config, name).max_percent
     if percent is not None:
@@ -184,6 +186,10 @@ def _users(setup: Setup) -> dict[str, str]:
             pairs.append(f"max_user_connections={max(1, _part(setup.cap, rule.max_percent))}")
         if pairs and rule.name in known:
             rules[rule.name] = " ".join(pairs)
+    monitor = setup.material.monitor
+    if monitor is not None and monitor.name not in known:
+        # Who knows its password may ask for any database; this is all that he gets of the clients' backends.
+        rules[monitor.name] = "max_user_connections=1"
     return rules
 
 
@@ -201,6 +207,9 @@ def _entry(config: PoolConfig, name: str) -> DatabaseConfig:
     for entry in config.databases:
         if entry.name == name:
             return entry
+    if name == MONITOR_DATABASE and config.monitor is not None:
+        # No user is forced on the entry: whoever asks for it is himself on the server, not the monitor.
+        return DatabaseConfig(name=name, dbname=config.monitor.dbname, pool_mode=PoolMode.TRANSACTION)
     # A database that is being removed has left the configuration, but not yet the file.
     return DatabaseConfig(name=name, dbname=name, pool_mode=config.pool_mode)
 

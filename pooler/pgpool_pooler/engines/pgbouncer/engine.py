@@ -53,7 +53,7 @@ class EngineProcess(Protocol):
 class PgBouncer:
     """PgBouncer behind the engine interface."""
 
-    traits: ClassVar[Traits] = Traits(cap_change=CapChange.RELOAD, reload_doubles=False)
+    traits: ClassVar[Traits] = Traits(cap_change=CapChange.RELOAD, reload_doubles=False, threads=1)
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class PgBouncer:
         self._lifetime = ""
         self._login_timeout = ""
         self._patience = ""
+        self._max_clients = 0
         self._hanging_up = False
 
     @property
@@ -124,6 +125,7 @@ class PgBouncer:
             await self._console.rows("SHOW POOLS"),
             await self._console.rows("SHOW STATS"),
             await self._console.rows("SHOW STATE"),
+            self._max_clients,
         )
 
     async def apply(self, setup: Setup) -> None:
@@ -248,6 +250,7 @@ class PgBouncer:
         self._login_timeout = chosen["client_login_timeout"]
         queue, login = int(chosen["query_wait_timeout"]), int(chosen["client_login_timeout"])
         self._patience = str(max(queue, login) if queue else 0)
+        self._max_clients = int(chosen["max_client_conn"])
 
 
 def mismatches(wanted: Mapping[str, str], actual: Mapping[str, str | None]) -> list[str]:

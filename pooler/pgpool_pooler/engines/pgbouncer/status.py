@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pgpool_pooler.contract import MONITOR_DATABASE
 from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus
 
 from .console import ADMIN, Row
@@ -13,12 +14,18 @@ _MICROSECONDS: Final = 1e6
 
 
 def engine_status(
-    databases: Sequence[Row], pools: Sequence[Row], totals: Sequence[Row], state: Sequence[Row]
+    databases: Sequence[Row],
+    pools: Sequence[Row],
+    totals: Sequence[Row],
+    state: Sequence[Row],
+    max_clients: int,
 ) -> EngineStatus:
-    """SHOW DATABASES, SHOW POOLS, SHOW STATS and SHOW STATE in one."""
+    """SHOW DATABASES, SHOW POOLS, SHOW STATS and SHOW STATE in one, and max_client_conn."""
     own = [row for row in pools if row["database"] != ADMIN]
     names = [row for row in databases if row["name"] != ADMIN]
-    with_clients = [row for row in own if row["cl_active"] + row["cl_waiting"] > 0]
+    served = [row for row in own if row["database"] != MONITOR_DATABASE]
+    with_clients = [row for row in served if row["cl_active"] + row["cl_waiting"] > 0]
+    ended = [row for row in totals if row["database"] not in (ADMIN, MONITOR_DATABASE)]
     return EngineStatus(
         databases={
             row["name"]: _load(row["current_connections"], [p for p in own if p["database"] == row["name"]])
@@ -28,8 +35,11 @@ def engine_status(
         retired=frozenset(row["name"] for row in names if row["paused"] and row["disabled"]),
         crowd=dict(Counter(row["database"] for row in with_clients)),
         logged_in=frozenset((row["database"], row["user"]) for row in own if _usable(row) > 0),
-        busy_seconds=sum(float(row["total_xact_time"]) for row in totals if row["database"] != ADMIN)
-        / _MICROSECONDS,
+        queues=frozenset((row["database"], row["user"]) for row in served if row["cl_waiting"] > 0),
+        max_clients=max_clients,
+        transactions=int(_sum(ended, "total_xact_count")),
+        busy_seconds=_sum(ended, "total_xact_time") / _MICROSECONDS,
+        query_seconds=_sum(ended, "total_query_time") / _MICROSECONDS,
         totals={row["database"]: _counters(row) for row in totals if row["database"] != ADMIN},
     )
 
@@ -46,6 +56,10 @@ def _load(open_: int, pools: Iterable[Row]) -> DatabaseLoad:
             (row["maxwait"] + row["maxwait_us"] / _MICROSECONDS for row in pools), default=0.0
         ),
     )
+
+
+def _sum(rows: Iterable[Row], column: str) -> float:
+    return sum(float(row[column]) for row in rows)
 
 
 def _usable(pool: Row) -> int:
