@@ -74,8 +74,8 @@ class Auth(ApiModel):
     ]
     """Secrets with the keys username or user, password and perhaps verifier (SCRAM), or userlist.txt."""
     monitor: Monitor | None = None
-    """A role with pg_monitor: the pods see with it what keeps the database busy, other users' backends too.
-    Costs one connection per pod. Without it they see what their users may."""
+    """A role with pg_monitor: the pods see with it what the backends of all the pool's users do, and name what
+    keeps the database busy. Costs one connection per pod. Without it they see what a user may of the others."""
 
 
 class User(ApiModel):
