@@ -95,15 +95,21 @@ def why_limited(
     if plan.replicas >= count:
         return ""
     needs = floor(facts)
-    databases = "1 database" if needs == 1 else f"{needs} databases"
+    of = _needed_for(facts)
     has = ", ".join(f"{name} has {budgets[name]}" for name in sorted(_loads(facts, endpoint, count)))
     remedy = "more CPU or fewer databases make room"
     if not plan.replicas:
-        return f"{databases} need {needs} connections for one pod, {has}: {remedy}"
+        return f"{of} need {needs} connections for one pod, {has}: {remedy}"
     return (
-        f"{endpoint.value} wants {count} pods, gets {plan.replicas}: each needs {needs} for {databases}, {has} "
+        f"{endpoint.value} wants {count} pods, gets {plan.replicas}: each needs {needs} for {of}, {has} "
         f"for all pools and keeps {needs} for a rollout; {remedy}"
     )
+
+
+def _needed_for(facts: PoolFacts) -> str:
+    count = len(facts.pool.spec.databases)
+    databases = "1 database" if count == 1 else f"{count} databases"
+    return f"{databases} and the monitor" if facts.pool.spec.auth.monitor is not None else databases
 
 
 def _loads(facts: PoolFacts, endpoint: Endpoint, count: int) -> Mapping[str, int]:
