@@ -1,36 +1,42 @@
-"""How many CPUs the engine can use, where the container has a limit of its own (cgroup v2)."""
+"""How many CPUs the engine can use: its threads, or what the container's cgroup leaves it."""
 
 import os
 from pathlib import Path
 from typing import Final
 
-_CPU_MAX: Final = Path("/sys/fs/cgroup/cpu.max")
-"""In a container with a cgroup namespace of its own, as Kubernetes makes them, the container's limit."""
+_CGROUP: Final = Path("/sys/fs/cgroup")
+"""The container's own: container runtimes show nothing above it."""
+_CPU_MAX: Final = ("cpu.max",)
+"""cgroup v2: both numbers in one file."""
+_CFS: Final = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+"""cgroup v1."""
 
 
-def cpu_available(threads: int, cpu_max: Path = _CPU_MAX) -> float:
+def cpu_available(threads: int, cgroup: Path = _CGROUP) -> float:
     """CPUs that an engine with so many threads can use now: a limit can be changed while it runs.
 
-    0 if it is not known, as where cgroup v2 is not there.
+    0 if it is not known.
     """
-    try:
-        text = cpu_max.read_text()
-    except OSError:
-        return 0.0
-    return usable_cpus(text, threads, len(os.sched_getaffinity(0)))
+    for files in (_CPU_MAX, _CFS):
+        try:
+            limit = " ".join((cgroup / name).read_text() for name in files)
+        except OSError:
+            continue
+        return usable_cpus(limit, threads, len(os.sched_getaffinity(0)))
+    return 0.0
 
 
-def usable_cpus(cpu_max: str, threads: int, cpus: int) -> float:
-    """The least of the limit, the threads and the CPUs; 0 if the limit cannot be read.
+def usable_cpus(limit: str, threads: int, cpus: int) -> float:
+    """The least of limit, threads and CPUs; 0 if the limit cannot be read.
 
     Args:
-        cpu_max: content of the file of that name: microseconds or `max`, per a period of microseconds.
+        limit: microseconds (`max` or -1: any number of them) in a period of microseconds.
         threads: of the engine that do its work.
         cpus: that the process may run on.
 
     """
-    match cpu_max.split():
-        case ["max", _]:
+    match limit.split():
+        case ["max" | "-1", _]:
             return float(min(threads, cpus))
         case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period) > 0:
             return min(int(quota) / int(period), threads, cpus)
