@@ -27,11 +27,13 @@ def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> It
     with follow_log(database.kubectl, "main-a-0") as follower:
         reader = threading.Thread(target=lambda: lines.extend(follower.stdout or ()))
         reader.start()
-        with Sampler(database.dsn(), sorted(users)) as samples:
-            seen = Watched(samples)
-            yield seen
-        follower.terminate()
-        reader.join()
+        try:
+            with Sampler(database.dsn(), sorted(users)) as samples:
+                seen = Watched(samples)
+                yield seen
+        finally:
+            follower.terminate()
+            reader.join()
     seen.log = judge(lines, users, [pid for (pid,) in rows])
 
 
