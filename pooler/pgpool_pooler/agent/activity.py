@@ -11,7 +11,9 @@ from .sql import QUERY_SECONDS, Access
 LOOK_SECONDS: Final = 2.0
 """From one look to the next."""
 TRY_SECONDS: Final = 10.0
-"""From one try to the next of a monitor that has not logged in: servers may count failed logins."""
+"""From one try to the next of a monitor that was refused: servers may count failed logins."""
+CHECK_SECONDS: Final = 60.0
+"""From one look of a monitor to the next while nobody waits, so that it is told when it is refused."""
 KEEP_SECONDS: Final = 15.0
 """How long a look says something about now."""
 _COUNT: LiteralString = """
@@ -53,17 +55,21 @@ class Looks:
         self._seen_at = 0.0
 
     def due(self, access: Access, now: float, *, waiting: bool) -> bool:
-        """Whether to look: while clients wait, and as long as the monitor has not shown that it can log in."""
-        return now >= self._next and (waiting or self._to_be_tried(access))
+        """Whether to look: while clients wait, and when the monitor has to show that it can."""
+        return now >= self._next and (waiting or self._to_be_tried(access, now))
 
     def began(self, access: Access, now: float) -> None:
         """A look is under way."""
-        self._next = now + (TRY_SECONDS if self._to_be_tried(access) else LOOK_SECONDS)
+        self._next = now + (TRY_SECONDS if self._to_be_tried(access, now) else LOOK_SECONDS)
 
     def took(self, access: Access, seen: Activity, now: float) -> None:
         """A look had this result."""
         self._worked, self._seen, self._seen_at = access, seen, now
         self._next = min(self._next, now + LOOK_SECONDS)
+
+    def failed(self) -> None:
+        """A look had no result."""
+        self._worked = None
 
     def activity(self, now: float) -> Activity | None:
         """What was seen last, with its age; None once it is too old."""
@@ -72,5 +78,6 @@ class Looks:
             return None
         return self._seen.model_copy(update={"age_seconds": age})
 
-    def _to_be_tried(self, access: Access) -> bool:
-        return access.database == MONITOR_DATABASE and access != self._worked
+    def _to_be_tried(self, access: Access, now: float) -> bool:
+        shown = access == self._worked and now - self._seen_at < CHECK_SECONDS
+        return access.database == MONITOR_DATABASE and not shown

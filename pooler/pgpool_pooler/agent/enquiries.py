@@ -125,6 +125,7 @@ class Enquiries:
             seen = await count_backends(access, material)
             self._looks.took(access, seen, self._clock.now())
         except (psycopg.Error, TimeoutError) as error:
+            self._looks.failed()
             log.info("no look at the backends", error=str(error).strip() or "no answer")
 
     async def _probe(self, setup: Setup, answered: Callable[[Answer], None]) -> None:

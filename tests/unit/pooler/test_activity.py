@@ -7,7 +7,7 @@ import pytest
 
 from pgpool_pooler.agent import enquiries as module
 from pgpool_pooler.agent import sql
-from pgpool_pooler.agent.activity import KEEP_SECONDS, LOOK_SECONDS, TRY_SECONDS
+from pgpool_pooler.agent.activity import CHECK_SECONDS, KEEP_SECONDS, LOOK_SECONDS, TRY_SECONDS
 from pgpool_pooler.agent.enquiries import Enquiries
 from pgpool_pooler.agent.sql import Access
 from pgpool_pooler.contract import Activity
@@ -117,11 +117,13 @@ async def test_who_waits_without_a_clear_password_cannot_be_looked_as(lookout: L
     assert await lookout.look(given, frozenset({("app", "report")})) == 0
 
 
-async def test_a_monitor_is_tried_once_before_anybody_waits_so_that_a_wrong_password_shows(
+async def test_a_monitor_is_tried_before_anybody_waits_and_every_minute_so_that_a_refusal_shows(
     lookout: Lookout,
 ) -> None:
     assert await lookout.look(WITH_MONITOR, NOBODY) == 1
-    assert await lookout.look(WITH_MONITOR, NOBODY, after=60) == 1
+    assert await lookout.look(WITH_MONITOR, NOBODY, after=CHECK_SECONDS - 0.1) == 1
+    assert await lookout.look(WITH_MONITOR, NOBODY, after=0.1) == 2
+    assert await lookout.look(WITHOUT, NOBODY, after=CHECK_SECONDS) == 2
 
 
 async def test_a_new_password_of_the_monitor_is_tried(lookout: Lookout) -> None:
@@ -135,6 +137,14 @@ async def test_a_monitor_that_is_refused_is_tried_seldom_whoever_waits(lookout: 
     assert await lookout.look(WITH_MONITOR, APP_WAITS) == 1
     assert await lookout.look(WITH_MONITOR, APP_WAITS, after=TRY_SECONDS - 0.1) == 1
     assert await lookout.look(WITH_MONITOR, NOBODY, after=0.1) == 2
+
+
+async def test_a_monitor_that_was_let_in_and_is_refused_now_is_tried_seldom_too(lookout: Lookout) -> None:
+    await lookout.look(WITH_MONITOR, APP_WAITS)
+    lookout.finds = psycopg.OperationalError("password authentication failed")
+    assert await lookout.look(WITH_MONITOR, APP_WAITS, after=LOOK_SECONDS) == 2
+    assert await lookout.look(WITH_MONITOR, APP_WAITS, after=LOOK_SECONDS) == 3
+    assert await lookout.look(WITH_MONITOR, APP_WAITS, after=TRY_SECONDS - 0.1) == 3
 
 
 async def test_an_activity_has_the_age_of_its_answer_and_goes_when_it_is_old(lookout: Lookout) -> None:
