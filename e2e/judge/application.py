@@ -83,6 +83,7 @@ class Application:
             await connection.execute("COMMIT")
         except psycopg.Error as error:
             self._record.failures.append(f"transaction {number}: {error}")
+            await connection.close()
             return
         self._record.acknowledged.append(number)
         took = asyncio.get_running_loop().time() - started
