@@ -15,6 +15,8 @@ STARVED_SECONDS: Final = 1.0
 """Clients that wait this long while no connection exists are a reason to probe the server."""
 FRESH_SECONDS: Final = 3.0
 """A server that goes down refuses logins while the last connections are still being closed."""
+SECRET_INVALID: Final = "SecretInvalid"
+"""Of a monitor that is refused: the clients' logins go on, so the database is not called unreachable."""
 _NO_DATABASE = re.compile(r'^database ".*" does not exist$')
 
 
@@ -119,7 +121,8 @@ def failure_problems(failures: Iterable[ServerFailure], material: Material) -> t
     problems: dict[str, Problem] = {}
     for failure in failures:
         place = _field(failure, material)
-        problems.setdefault(place, Problem(field=place, text=failure.text, reason=failure.kind.value))
+        reason = SECRET_INVALID if place == MONITOR_FIELD else failure.kind.value
+        problems.setdefault(place, Problem(field=place, text=failure.text, reason=reason))
     return tuple(problems.values())
 
 

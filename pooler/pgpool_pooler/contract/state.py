@@ -98,7 +98,7 @@ class ServerState(Wire):
     error: str = ""
     identity: ServerIdentity | None = None
     activity: Activity | None = None
-    """None: nobody waits, so nobody looked, or the look got no answer."""
+    """None: nobody looked of late, as nobody waits, or the look got no answer."""
 
 
 class State(Wire):
@@ -124,9 +124,10 @@ class State(Wire):
     max_clients: int = 0
     """Clients that the engine takes at most (PgBouncer: max_client_conn); 0: not known."""
     transactions: int = 0
-    """Ended since the engine started (PgBouncer: total_xact_count)."""
+    """Begun since the engine started (PgBouncer: total_xact_count)."""
     busy_seconds: float = 0.0
-    """Backend time in ended transactions since the engine started, summed (PgBouncer: total_xact_time)."""
+    """Backend time in ended transactions since the engine started, summed (PgBouncer: total_xact_time without
+    total_wait_time). It may go back a little: PgBouncer books a wait when it ends, the work only later."""
     query_seconds: float = 0.0
     """The part of it in which a query ran (PgBouncer: total_query_time)."""
     cpu_seconds: float = 0.0

@@ -153,7 +153,7 @@ def test_a_monitor_that_is_refused_is_told_at_its_field_and_is_no_error_of_the_s
         "",
     )
     (problem,) = failure_problems(reach.failures.values(), monitored("app"))
-    assert (problem.field, problem.reason) == ("auth.monitor.secretRef", "LoginFailed")
+    assert (problem.field, problem.reason) == ("auth.monitor.secretRef", "SecretInvalid")
 
 
 def test_only_the_clients_databases_say_whether_the_server_is_there() -> None:

@@ -544,7 +544,9 @@ async def test_a_monitor_that_the_server_refuses_is_told_with_the_servers_words(
     watched.supervisor.server_failed(as_monitor(FailureKind.LOGIN))
     said = await watched.settle(1)
     assert said.problems == (
-        Problem(field="auth.monitor.secretRef", text="password authentication failed", reason="LoginFailed"),
+        Problem(
+            field="auth.monitor.secretRef", text="password authentication failed", reason="SecretInvalid"
+        ),
     )
 
 

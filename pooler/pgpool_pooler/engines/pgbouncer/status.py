@@ -38,8 +38,8 @@ def engine_status(
         queues=frozenset((row["database"], row["user"]) for row in served if row["cl_waiting"] > 0),
         max_clients=max_clients,
         transactions=int(_sum(ended, "total_xact_count")),
-        busy_seconds=_sum(ended, "total_xact_time") / _MICROSECONDS,
-        query_seconds=_sum(ended, "total_query_time") / _MICROSECONDS,
+        busy_seconds=_without_wait(ended, "total_xact_time"),
+        query_seconds=_without_wait(ended, "total_query_time"),
         totals={row["database"]: _counters(row) for row in totals if row["database"] != ADMIN},
     )
 
@@ -56,6 +56,12 @@ def _load(open_: int, pools: Iterable[Row]) -> DatabaseLoad:
             (row["maxwait"] + row["maxwait_us"] / _MICROSECONDS for row in pools), default=0.0
         ),
     )
+
+
+def _without_wait(rows: Iterable[Row], column: str) -> float:
+    """Seconds at the server: PgBouncer counts from when the client asks, so the queue is in its times (seen)."""
+    rows = list(rows)
+    return (_sum(rows, column) - _sum(rows, "total_wait_time")) / _MICROSECONDS
 
 
 def _sum(rows: Iterable[Row], column: str) -> float:
