@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import kopf
 
 from .agents import Target
+from .api import InvalidResourceError
 from .cluster.api import FIELD_MANAGER
 from .cluster.kinds import NODE, OBSERVED, PGBUDGET, PGPOOL, POD, Kind
+from .cluster.near import ledgers_near, pools_near
 from .cluster.queue import WorkQueue
 from .cluster.store import Change, Object, Store
 
@@ -80,6 +82,7 @@ class Router:
     def __init__(self, store: Store, queue: WorkQueue[Key]) -> None:
         self._store = store
         self._queue = queue
+        self._near: dict[Key, set[str]] = {}
         store.listen(self.changed)
 
     def changed(self, kind: Kind, obj: Object, _change: Change) -> None:
@@ -91,7 +94,7 @@ class Router:
         """Queue every PgPool and PgBudget: at start, and as a resync."""
         for kind in (PGPOOL, PGBUDGET):
             for obj in self._store.all(kind):
-                self._queue.add(Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                self.changed(kind, obj, Change.PUT)
 
     def heard(self, target: Target) -> None:
         """Queue what a new state of a pod can concern."""
@@ -107,10 +110,10 @@ class Router:
         namespace = meta["namespace"]
         if kind is PGPOOL:
             yield Key(PGPOOL, namespace, meta["name"])
-            yield from self._all(PGBUDGET, namespace)
+            yield from self._ledgers(namespace, meta["name"])
         elif kind is PGBUDGET:
             yield Key(PGBUDGET, namespace, meta["name"])
-            yield from self._all(PGPOOL, namespace)
+            yield from self._pools(Key(PGBUDGET, namespace, meta["name"]))
         elif kind is POD:
             yield from self._of_pod(obj)
         else:
@@ -120,10 +123,29 @@ class Router:
         namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels", {})
         if POOL_LABEL in labels:
             yield Key(PGPOOL, namespace, labels[POOL_LABEL])
-            yield from self._all(PGBUDGET, namespace)
+            yield from self._ledgers(namespace, labels[POOL_LABEL], pod["metadata"]["uid"])
         else:
             yield from self._all(PGPOOL, namespace)
             yield from self._all(PGBUDGET, namespace)
+
+    def _ledgers(self, namespace: str, pool: str, pod: str = "") -> Iterator[Key]:
+        """The ledgers near a pool; all of them where one cannot be read, which may be the one."""
+        try:
+            near = ledgers_near(self._store, namespace, pool, pod)
+        except InvalidResourceError:
+            yield from self._all(PGBUDGET, namespace)
+        else:
+            yield from (Key(PGBUDGET, namespace, name) for name in near)
+
+    def _pools(self, ledger: Key) -> Iterator[Key]:
+        """The pools near a ledger, and those that were: they want to know that it has let them go."""
+        try:
+            near = pools_near(self._store, ledger.namespace, ledger.name)
+        except InvalidResourceError:
+            yield from self._all(PGPOOL, ledger.namespace)
+        else:
+            before, self._near[ledger] = self._near.get(ledger, set()), near
+            yield from (Key(PGPOOL, ledger.namespace, name) for name in before | near)
 
     def _all(self, kind: Kind, namespace: str | None) -> Iterator[Key]:
         for obj in self._store.all(kind, namespace):

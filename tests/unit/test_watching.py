@@ -59,7 +59,11 @@ def store() -> Store:
 
 
 async def queued(queue: WorkQueue[Key]) -> set[str]:
-    return {f"{key.namespace}/{key.name}" for key in [await queue.take() for _ in range(len(queue))]}
+    """The names of what is in the queue, which is empty then."""
+    keys = [await queue.take() for _ in range(len(queue))]
+    for key in keys:
+        queue.done(key)
+    return {f"{key.namespace}/{key.name}" for key in keys}
 
 
 POOLS, LEDGERS = {"shop/app", "shop/batch"}, {"shop/db1"}
@@ -85,6 +89,111 @@ async def test_a_change_concerns(store: Store, kind: Kind, obj: dict[str, Any], 
     Router(store, queue)
     store.put(kind, obj)
     assert await queued(queue) == concerned
+
+
+def pool_on(host: str, name: str, **more: Any) -> dict[str, Any]:
+    spec = {
+        "database": {"servers": [{"host": host, "cpu": 8}]},
+        "databases": [{"name": "app"}],
+        "auth": {"userSecrets": [{"name": "main-app"}]},
+        "write": {},
+    }
+    return stored(name, **more) | {"spec": spec}
+
+
+def ledger_of(host: str, *pools: str, **more: Any) -> dict[str, Any]:
+    said = {"pools": [f"shop/{pool}" for pool in pools]}
+    return stored(f"{host}-5432", **more) | {"spec": {"server": {"host": host}}, "status": said}
+
+
+@pytest.fixture
+def apart() -> Store:
+    """Two pools with a server each."""
+    store = Store()
+    for name, host in (("app", "db1"), ("batch", "db2")):
+        store.put(PGPOOL, pool_on(host, name))
+        store.put(PGBUDGET, ledger_of(host, name))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "concerned"),
+    [
+        pytest.param(
+            PGPOOL, pool_on("db1", "app", resourceVersion="2", x=1), {"shop/app", "shop/db1-5432"}, id="pool"
+        ),
+        pytest.param(
+            PGPOOL,
+            pool_on("db2", "app", resourceVersion="2"),
+            {"shop/app", "shop/db1-5432", "shop/db2-5432"},
+            id="pool that moves: both its servers",
+        ),
+        pytest.param(
+            PGBUDGET,
+            ledger_of("db1", "app", resourceVersion="2", x=1),
+            {"shop/app", "shop/db1-5432"},
+            id="ledger",
+        ),
+        pytest.param(POD, stored("app-1", labels=LABEL), {"shop/app", "shop/db1-5432"}, id="pooler pod"),
+        pytest.param(
+            POD,
+            stored("main-1", labels={"cluster-name": "main"}),
+            {"shop/app", "shop/batch", "shop/db1-5432", "shop/db2-5432"},
+            id="database pod: what it was before is not known any more",
+        ),
+    ],
+)
+async def test_a_change_concerns_nobody_on_other_servers(
+    apart: Store, kind: Kind, obj: dict[str, Any], concerned: set[str]
+) -> None:
+    queue = WorkQueue[Key]()
+    Router(apart, queue)
+    apart.put(kind, obj)
+    assert await queued(queue) == concerned
+
+
+async def test_a_change_of_pods_concerns_the_pools_of_the_cluster_that_they_are() -> None:
+    store, queue = Store(), WorkQueue[Key]()
+    for name in ("main", "other"):
+        pool = pool_on("x", name)
+        pool["spec"]["database"] = {"cluster": {"provider": "patroni", "name": name}}
+        store.put(PGPOOL, pool)
+        store.put(POD, stored(f"{name}-0", labels={"cluster-name": name}))
+    Router(store, queue)
+    ledger = {"spec": {"server": {"cluster": "main", "instance": "main-0"}}, "status": {}}
+    store.put(PGBUDGET, stored("main-0") | ledger)
+    assert await queued(queue) == {"shop/main", "shop/main-0"}
+
+
+def with_a_pod_of_batch(ledger: dict[str, Any]) -> dict[str, Any]:
+    grant = {"uid": "batch-1", "pod": "batch-1", "pool": "shop/batch", "endpoint": "write", "cap": 1}
+    more = {"reserved": 1, "generation": 1, "state": "Active", "since": "2026-11-24T12:00:00Z"}
+    return ledger | {"status": ledger["status"] | {"grants": [grant | more]}}
+
+
+@pytest.mark.parametrize("known", ["from the start", "from an event"])
+async def test_a_pool_hears_when_a_server_that_it_has_left_lets_its_last_pod_go(
+    apart: Store, known: str
+) -> None:
+    queue = WorkQueue[Key]()
+    apart.put(POD, stored("batch-1", labels={"pgpool.dev/pool": "batch"}))
+    left = with_a_pod_of_batch(ledger_of("db1", "app", resourceVersion="2"))
+    if known == "from the start":
+        apart.put(PGBUDGET, left)
+    router = Router(apart, queue)
+    router.everything()
+    apart.put(PGBUDGET, left)
+    await queued(queue)
+    apart.put(PGBUDGET, ledger_of("db1", "app", resourceVersion="3"))
+    assert "shop/batch" in await queued(queue)
+
+
+async def test_a_pod_concerns_a_ledger_that_knows_it_whatever_its_label_says(apart: Store) -> None:
+    queue = WorkQueue[Key]()
+    apart.put(PGBUDGET, with_a_pod_of_batch(ledger_of("db1", "app", resourceVersion="2")))
+    Router(apart, queue)
+    apart.put(POD, stored("batch-1", labels={"pgpool.dev/pool": "renamed"}))
+    assert await queued(queue) == {"shop/renamed", "shop/db1-5432"}
 
 
 async def test_everything_is_queued_as_a_resync(store: Store) -> None:

@@ -4,18 +4,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from pgpool_pooler.contract import Endpoint
 
-from ..api import GrantRecord, InvalidResourceError, PgBudget, PgPool, parse_pgbudget, parse_pgpool
+from ..api import GrantRecord, PgBudget, PgPool
 from ..cluster.index import Reading
-from ..cluster.kinds import NODE, PGBUDGET, PGPOOL, POD
+from ..cluster.kinds import NODE, PGPOOL, POD
+from ..cluster.near import LEDGERS, POOLS, as_it_is, members, pools_near
 from ..cluster.store import Store
-from ..discovery import Discovery, Server, assign, discover, selector
+from ..discovery import Discovery, Server, assign, discover
 from .pods import PoolerPod, is_pooler, read_pod
-
-log = structlog.get_logger()
 
 Object = dict[str, Any]
 
@@ -54,52 +51,13 @@ class PoolFacts:
         return primary.name if any(elsewhere) else ""
 
 
-def _readable(raw: Object) -> PgPool | None:
-    if "deletionTimestamp" in raw["metadata"]:
-        return None
-    try:
-        return parse_pgpool(raw)
-    except InvalidResourceError as error:
-        log.error("unreadable PgPool", error=str(error))
-        return None
-
-
-def _whereabouts(pool: PgPool) -> Iterable[str | tuple[str, str]]:
-    """What leads from a server to its pool: the server's name, or a label of its pod if that is discovered."""
-    labels = selector(pool)
-    return (min(labels.items()),) if labels else [server.name for server in discover(pool, (), {}).servers]
-
-
-def _uids(ledger: PgBudget) -> Iterable[str]:
-    return [grant.uid for grant in ledger.status.grants]
-
-
 def _pooler(raw: Object) -> PoolerPod | None:
     return read_pod(raw) if is_pooler(raw) else None
 
 
-def _pool_of(pod: PoolerPod) -> Iterable[str]:
-    return (pod.pool,)
-
-
-def _labels(raw: Object) -> Iterable[tuple[str, str]]:
-    labels: Mapping[str, str] = raw["metadata"].get("labels", {})
-    return labels.items()
-
-
-def _as_it_is(raw: Object) -> Object:
-    return raw
-
-
-POOLS = Reading(PGPOOL, _readable, _whereabouts)
-"""The PgPools that can be read and are not being deleted, by what leads from a server to them."""
-LEDGERS = Reading(PGBUDGET, parse_pgbudget, _uids)
-"""The ledgers, by the uids of the pods that have a reservation."""
-POOLERS = Reading(POD, _pooler, _pool_of)
+POOLERS = Reading(POD, _pooler, lambda pod: (pod.pool,))
 """The pooler pods, by pool."""
-PODS = Reading(POD, _as_it_is, _labels)
-"""All pods, by each of their labels."""
-NODES = Reading(NODE, _as_it_is)
+NODES = Reading(NODE, as_it_is)
 """The nodes."""
 
 
@@ -119,7 +77,6 @@ class World:
         self._specs = store.read(POOLS, namespace)
         self._ledgers = store.read(LEDGERS, namespace)
         self._poolers = store.read(POOLERS, namespace)
-        self._pods = store.read(PODS, namespace)
         self._nodes = store.read(NODES, "")
         self.pools = Pools(self._specs, self._facts)
         """The PgPools that can be read and are not being deleted, by name; oldest first."""
@@ -131,7 +88,8 @@ class World:
 
     def on_server(self, name: str) -> tuple[PoolFacts, ...]:
         """The pools that use a server, or have pods there although it is not to be found now; oldest first."""
-        facts = (self.pools[pool] for pool in self._near(name) if pool in self.pools)
+        near = pools_near(self._store, self._namespace, name)
+        facts = (self.pools[pool] for pool in near if pool in self.pools)
         return _by_age(
             found for found in facts if found.server(name) is not None or name in found.placement.values()
         )
@@ -152,28 +110,16 @@ class World:
         """The highest generation that another ledger knows for a pod: generations are per pod, not per ledger."""
         return max((grant.generation for name, grant in self.grants_of(uid) if name != budget), default=0)
 
-    def _near(self, server: str) -> set[str]:
-        """The names of all pools that can have anything to do with a server, and perhaps of some that have not."""
-        pod, ledger = self._pods.get(server), self._ledgers.get(server)
-        keys = (server, *(_labels(pod) if pod else ()))
-        pods = (self.pooler(record) for record in (ledger.status.grants if ledger else ()))
-        named = {pool.metadata.name for key in keys for pool in self._specs.find(key)}
-        return named | {pod.pool for pod in pods if pod is not None}
-
     def _facts(self, pool: PgPool) -> PoolFacts:
         raw = self._store.get(PGPOOL, self._namespace, pool.metadata.name)
         assert raw is not None, "it was read from there"
         pods = tuple(sorted(self._poolers.find(pool.metadata.name), key=lambda pod: pod.name))
         newest = {pod.uid: self._newest(pod.uid) for pod in pods}
         current = {uid: server for uid, server in newest.items() if server is not None}
-        discovery = discover(pool, self._candidates(pool), self._nodes)
+        discovery = discover(pool, members(self._store, pool), self._nodes)
         read_from = pool.spec.read.target_session_attrs if pool.spec.read else "prefer-standby"
         placement = assign({pod.uid: pod.endpoint for pod in pods}, discovery.servers, current, read_from)
         return PoolFacts(raw, pool, discovery, pods, placement)
-
-    def _candidates(self, pool: PgPool) -> tuple[Object, ...]:
-        """The pods that have that label of the pool's database which the fewest have."""
-        return min((self._pods.find(label) for label in selector(pool).items()), key=len, default=())
 
     def _newest(self, uid: str) -> str | None:
         """The server of a pod's newest grant."""

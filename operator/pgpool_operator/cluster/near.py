@@ -1,0 +1,91 @@
+"""Which PgPools and which ledgers concern each other, found without looking at all of them.
+
+The answers are generous: what they leave out has nothing to do with what was asked about, but not all that they
+name has. A ledger has the name of its server.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from ..api import InvalidResourceError, PgBudget, PgPool, parse_pgbudget, parse_pgpool
+from ..desired import POOL_LABEL
+from ..discovery import discover, selector
+from .index import Reading
+from .kinds import PGBUDGET, PGPOOL, POD
+from .store import Object, Store
+
+log = structlog.get_logger()
+
+
+def _readable(raw: Object) -> PgPool | None:
+    if "deletionTimestamp" in raw["metadata"]:
+        return None
+    try:
+        return parse_pgpool(raw)
+    except InvalidResourceError as error:
+        log.error("unreadable PgPool", error=str(error))
+        return None
+
+
+def _leads(pool: PgPool) -> Iterable[str | tuple[str, str]]:
+    """What leads from a server to its pool: the server's name, or a label of its pod if that is discovered."""
+    labels = selector(pool)
+    return (min(labels.items()),) if labels else _named(pool)
+
+
+def _named(pool: PgPool) -> set[str]:
+    """The servers that the spec names itself."""
+    return set() if selector(pool) else {server.name for server in discover(pool, (), {}).servers}
+
+
+def _concerned(ledger: PgBudget) -> set[str]:
+    """The pods that have a reservation (uid), and the pools (namespace/name)."""
+    grants = ledger.status.grants
+    return {grant.uid for grant in grants} | {grant.pool for grant in grants} | set(ledger.status.pools)
+
+
+def labels_of(raw: Object) -> Mapping[str, str]:
+    """An object's labels."""
+    labels: Mapping[str, str] = raw["metadata"].get("labels", {})
+    return labels
+
+
+def as_it_is(raw: Object) -> Object:
+    """For objects of which little is read."""
+    return raw
+
+
+POOLS = Reading(PGPOOL, _readable, _leads)
+"""The PgPools that can be read and are not being deleted, by what leads from a server to them."""
+LEDGERS = Reading(PGBUDGET, parse_pgbudget, _concerned)
+"""The ledgers, by pods (uid) and pools (namespace/name) that they tell of."""
+PODS = Reading(POD, as_it_is, lambda raw: labels_of(raw).items())
+"""All pods, by each of their labels."""
+
+
+def members(store: Store, pool: PgPool) -> list[Object]:
+    """The pods of the pool's database, if that is discovered."""
+    wanted, pods = selector(pool), store.read(PODS, pool.metadata.namespace)
+    fewest = min((pods.find(label) for label in wanted.items()), key=len, default=())
+    return [pod for pod in fewest if wanted.items() <= labels_of(pod).items()]
+
+
+def pools_near(store: Store, namespace: str, server: str) -> set[str]:
+    """The pools that use a server, by their specs or with a pod that has a reservation there."""
+    pods, ledger = store.read(PODS, namespace), store.read(LEDGERS, namespace).get(server)
+    labels = labels_of(pods.get(server, {"metadata": {}})).items()
+    found = (pool for key in (server, *labels) for pool in store.read(POOLS, namespace).find(key))
+    using = {pool.metadata.name for pool in found if selector(pool).items() <= labels}
+    records = ledger.status.grants if ledger is not None else ()
+    there = (labels_of(pods[record.pod]) for record in records if record.pod in pods)
+    return using | {labels[POOL_LABEL] for labels in there if POOL_LABEL in labels}
+
+
+def ledgers_near(store: Store, namespace: str, pool: str, pod: str = "") -> set[str]:
+    """The ledgers of the servers that a pool uses, and those that still tell of it or of the pod with this uid."""
+    ledgers = store.read(LEDGERS, namespace)
+    telling = (*ledgers.find(f"{namespace}/{pool}"), *ledgers.find(pod))
+    spec = store.read(POOLS, namespace).get(pool)
+    using = _named(spec) | {pod["metadata"]["name"] for pod in members(store, spec)} if spec else set()
+    return {ledger.metadata.name for ledger in telling} | {name for name in using if name in ledgers}
