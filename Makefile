@@ -1,6 +1,6 @@
 # What a developer types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench venv lock up load down
+.PHONY: help demo test unit lint bench simulate venv lock up load down
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -28,6 +28,12 @@ lint: venv ## Style, types, and which module may import which
 
 bench: up ## Compare a pool with bare PgBouncer and with no pooler (under 5 min)
 	@$(PYTHON) -m e2e.bench
+
+SCENARIO ?= pooler-bound
+
+simulate: venv ## Play a scenario of load in virtual time and draw it: make simulate SCENARIO=lock-storm
+	@mkdir -p build
+	@$(PYTHON) -m tests.simulator $(SCENARIO) --output build/$(SCENARIO).svg
 
 venv: $(VENV)/current ## Make the Python environment, .venv, from the lock file (about 30 s; needs Python 3.11 or later)
 
