@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from pgpool_pooler.contract import Endpoint
+from pgpool_pooler.contract import Endpoint, PoolMode
 
-from ..api import Autoscaling, ServerRole
+from ..api import Autoscaling, PgPool, ServerRole
 from ..budget import Fit, PoolWants, fit
 from ..desired import EndpointPlan, endpoints
 from ..discovery import Server, assign
@@ -148,3 +148,14 @@ def session_share(facts: PoolFacts, server: Server, connections: int) -> int | N
         for endpoint in endpoints(facts.pool)
     )
     return max(floor(facts), connections // (pods + 1))
+
+
+def has_sessions(pool: PgPool) -> bool:
+    """Some database or user is in session mode: its clients keep their backends until they leave, and the agent
+    can set nothing on these that a client would not see."""
+    modes = (
+        pool.spec.pool_mode,
+        *(d.pool_mode for d in pool.spec.databases),
+        *(u.pool_mode for u in pool.spec.users),
+    )
+    return PoolMode.SESSION in modes

@@ -24,7 +24,7 @@ from ..scaling import (
     saying,
     settle,
 )
-from .capacity import autoscaling, least, wanted
+from .capacity import autoscaling, has_sessions, least, wanted
 from .pods import PoolerPod
 from .world import PoolFacts
 
@@ -106,6 +106,7 @@ class Scaler:
             loads=tuple(loads.values()),
             cause=prevailing(_cause(facts, uid, load) for uid, load in loads.items()),
             reachable=not any(server.reachable is False for state in states for server in state.servers),
+            sessions=has_sessions(facts.pool),
         )
 
 

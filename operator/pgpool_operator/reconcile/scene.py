@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgpool_pooler.contract import Grant, PoolMode, ServerIdentity, ServerState, State
+from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
 
-from ..api import GrantRecord, PgBudget, PgPool
+from ..api import GrantRecord, PgBudget
 from ..budget import Life, Order, PodView, Report, Size
 from ..discovery import Server
 from .bookkeeping import last_size
-from .capacity import floor, session_share
+from .capacity import floor, has_sessions, session_share
 from .grants import PeerIds, compose
 from .pods import PoolerPod
 from .sizing import size_of
@@ -133,7 +133,7 @@ class Scene:
         others = [here.identity for state in states if (here := self._here(state)) and here.identity]
         if others:
             return all(other.detects_dead_clients for other in others)
-        return owner is not None and _asks_on_every_login(owner.pool) and self._server_can_look_for_clients
+        return owner is not None and not has_sessions(owner.pool) and self._server_can_look_for_clients
 
     def _lost(self, pod: PoolerPod | None, record: GrantRecord | None, state: State | None) -> int:
         """The generation of a grant that the pod has taken in and that somebody then took off it; 0: none.
@@ -211,13 +211,3 @@ def observe(
         heard=heard,
         peers=peers,
     )
-
-
-def _asks_on_every_login(pool: PgPool) -> bool:
-    """No database or user is in session mode, where the agent cannot set anything that a client would not see."""
-    modes = (
-        pool.spec.pool_mode,
-        *(d.pool_mode for d in pool.spec.databases),
-        *(u.pool_mode for u in pool.spec.users),
-    )
-    return PoolMode.SESSION not in modes

@@ -14,8 +14,8 @@ class Limit(StrEnum):
     """Why another number of pods runs than the load asks for (HPA's reasons, and ours)."""
 
     TOO_MANY_REPLICAS = "TooManyReplicas"
-    TOO_FEW_REPLICAS = "TooFewReplicas"
     DATABASE_SATURATED = "DatabaseSaturated"
+    SESSION_MODE = "SessionMode"
     FROZEN = "Frozen"
 
 
@@ -34,10 +34,12 @@ def decide(view: EndpointView, memory: Memory, now: float, up: ScalingRules, dow
     """One look: the table proposes, minimum and maximum and the behaviour limit it. `now` is monotonic."""
     memory = behavior.observed(memory, view.current, now)
     wish = opinion(view)
-    wanted = min(max(wish.replicas, view.minimum), view.maximum)
+    limit = _limit(wish, view)
+    asked = view.current if limit is Limit.SESSION_MODE else wish.replicas
+    wanted = min(max(asked, view.minimum), view.maximum)
     memory = behavior.recommended(memory, wanted, now, up, down)
     stable = behavior.stabilized(memory, view.current, now, up, down)
-    return Decision(_paced(stable, view, memory, now, up, down), wish.reason, _limit(wish, view), memory)
+    return Decision(_paced(stable, view, memory, now, up, down), wish.reason, limit, memory)
 
 
 def _paced(
@@ -58,4 +60,4 @@ def _limit(wish: Opinion, view: EndpointView) -> Limit | None:
         return Limit.DATABASE_SATURATED
     if wish.replicas > view.maximum:
         return Limit.TOO_MANY_REPLICAS
-    return Limit.TOO_FEW_REPLICAS if wish.replicas < view.minimum else None
+    return Limit.SESSION_MODE if view.sessions and wish.replicas < view.current else None

@@ -49,6 +49,8 @@ class EndpointView:
     """What the database is busy with."""
     reachable: bool = True
     """The database answers, as far as the pods have tried."""
+    sessions: bool = False
+    """Some clients hold a backend until they leave: a pod that goes would cut them off."""
 
     @property
     def known(self) -> tuple[PodLoad, ...]:

@@ -43,6 +43,10 @@ def _sentence(limit: Limit, found: EndpointFacts) -> str:
 
 _SENTENCES = {
     Limit.DATABASE_SATURATED: "the poolers are busy, but it is the database that clients wait for",
+    Limit.SESSION_MODE: (
+        "fewer pods would do, but databases or users in session mode keep their connections until they leave, "
+        "and a pod that goes would cut them off; lower autoscaling.maxReplicas to remove pods all the same"
+    ),
     Limit.FROZEN: "the database does not answer, so the number of pods stays as it is",
 }
 

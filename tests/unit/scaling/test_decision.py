@@ -61,6 +61,11 @@ def test_a_frozen_endpoint_keeps_its_pods_and_says_so() -> None:
     assert (found.replicas, found.limit) == (2, Limit.FROZEN)
 
 
+def test_a_pod_with_sessions_stays_though_it_is_not_needed() -> None:
+    found = decide(view(QUIET, QUIET, QUIET, sessions=True), Memory(), 0.0, UP, AT_ONCE)
+    assert (found.replicas, found.reason, found.limit) == (3, Reason.POOLER_IDLE, Limit.SESSION_MODE)
+
+
 def test_busy_poolers_are_told_that_the_database_is_the_limit() -> None:
     found = look(view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.CPU))
     assert (found.replicas, found.limit) == (2, Limit.DATABASE_SATURATED)
