@@ -29,6 +29,7 @@ from pgpool_operator.scaling import (
     Memory,
     cause_of,
     decide,
+    least_missed,
     prevailing,
     sample,
     saturation,
@@ -73,7 +74,9 @@ class Control:
 
     def __init__(self, clock: Clock, rng: Random, run: Run, create: Callable[[], Pod]) -> None:
         scenario = run.scenario
-        self.replicas = scenario.autoscaling.min_replicas
+        self.replicas = 0
+        """Pods that shall run: what was decided, as far as it fits."""
+        self._decided = scenario.autoscaling.min_replicas
         self._clock = clock
         self._rng = rng
         self._scenario = scenario
@@ -85,7 +88,7 @@ class Control:
         self._followed: dict[str, _Followed] = {}
         self._floor = 1 + scenario.poolers.monitor
         self._planned = False
-        self._resize(self._fitting(self.replicas))
+        self._resize(self._fitting(self._decided))
         clock.every(DECIDE_SECONDS, self._decide)
 
     # Looks at pods
@@ -195,7 +198,7 @@ class Control:
         loads = [followed.history.load(now) for followed in self._staying()]
         known = [load for load in loads if load is not None]
         view = EndpointView(
-            current=self.replicas,
+            current=self._decided,
             minimum=autoscaling.min_replicas,
             maximum=autoscaling.max_replicas,
             loads=loads,
@@ -204,7 +207,8 @@ class Control:
         behavior = autoscaling.behavior
         decision = decide(view, self._memory, now, behavior.scale_up, behavior.scale_down)
         self._memory = decision.memory
-        fitting = self._fitting(decision.replicas)
+        self._decided = decision.replicas
+        fitting = self._fitting(self._decided)
         self._run.looks.append(
             Look(
                 at=now,
@@ -223,11 +227,12 @@ class Control:
         return fit(self._size.connections, [PoolWants(POOL, self._floor, replicas)])[POOL].replicas
 
     def _resize(self, replicas: int) -> None:
-        """As a Deployment does: the newest pods go first."""
+        """As a Deployment does: those that are missed least go first."""
         self.replicas = replicas
         staying = self._staying()
-        for followed in staying[replicas:]:
-            followed.pod.delete()
+        loads = {followed.pod.uid: followed.history.load(self._clock.now) for followed in staying}
+        for uid in least_missed(loads, len(staying) - replicas):
+            self._followed[uid].pod.delete()
             self._reconcile_soon()
         for _ in range(replicas - len(staying)):
             pod = self._create()

@@ -34,8 +34,9 @@ class Look:
 
     at: float
     current: int
+    """As decided before."""
     replicas: int
-    """As decided."""
+    """As decided now."""
     fitting: int
     """What of it the budget can feed."""
     reason: Reason

@@ -52,6 +52,16 @@ SCENARIOS: dict[str, Scenario] = {
         database=_SMALL,
         loads=(Load(0, clients=30, work=_PLAIN), Load(120, clients=60, work=Work(cpu=0.02, hold=2.0))),
     ),
+    "small-budget": Scenario(
+        about="The poolers could do with more pods than the budget can feed; later the load is gone.",
+        seconds=1500,
+        database=Database(cpus=4, connections_per_cpu=2),
+        autoscaling=WriteAutoscaling(max_replicas=10),
+        loads=(
+            Load(0, clients=80, think=0.2, work=Work(cpu=0.02, pooler=0.1)),
+            Load(400, clients=2, think=2.0, work=_PLAIN),
+        ),
+    ),
     "turning-skew": Scenario(
         about="Most clients sit on one pod, then on the other, then on both: the budget follows.",
         seconds=540,
