@@ -4,7 +4,7 @@ The answers are generous: what they leave out has nothing to do with what was as
 name has. A ledger has the name of its server.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 
@@ -12,7 +12,7 @@ from ..api import InvalidResourceError, PgBudget, PgPool, parse_pgbudget, parse_
 from ..desired import POOL_LABEL
 from ..discovery import discover, selector
 from .index import Reading
-from .kinds import PGBUDGET, PGPOOL, POD
+from .kinds import CHILDREN, PGBUDGET, PGPOOL, POD
 from .store import Object, Store
 
 log = structlog.get_logger()
@@ -62,6 +62,18 @@ LEDGERS = Reading(PGBUDGET, parse_pgbudget, _concerned)
 """The ledgers, by pods (uid) and pools (namespace/name) that they tell of."""
 PODS = Reading(POD, as_it_is, lambda raw: labels_of(raw).items())
 """All pods, by each of their labels."""
+
+
+_OWNED = tuple(
+    Reading(kind, as_it_is, lambda raw: [o["uid"] for o in raw["metadata"].get("ownerReferences", ())])
+    for kind in CHILDREN
+)
+
+
+def owned(store: Store, pool: PgPool) -> Iterator[Object]:
+    """The children that name a pool as their owner."""
+    for children in _OWNED:
+        yield from store.read(children, pool.metadata.namespace).find(pool.metadata.uid)
 
 
 def members(store: Store, pool: PgPool) -> list[Object]:

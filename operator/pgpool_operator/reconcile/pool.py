@@ -14,7 +14,8 @@ from ..agents import Agents
 from ..api import PgPool
 from ..cluster import events
 from ..cluster.api import FIELD_MANAGER, Api, ApiError
-from ..cluster.kinds import CHILDREN, DEPLOYMENT, PGBUDGET, PGPOOL, Kind, of
+from ..cluster.kinds import DEPLOYMENT, PGBUDGET, PGPOOL, Kind, of
+from ..cluster.near import owned
 from ..cluster.store import Store
 from ..desired import (
     APPLIED_ANNOTATION,
@@ -38,7 +39,7 @@ from .pokes import Pokes
 from .scaler import Scaler
 from .secrets import SecretVersions
 from .sizing import size_of
-from .world import Models, PoolFacts, World
+from .world import PoolFacts, World
 from .writer import PodWriter
 
 log = structlog.get_logger()
@@ -111,12 +112,11 @@ class PoolReconciler:
         self._scaler = Scaler(agents, now)
         self._secrets = SecretVersions()
         self._reverted: dict[str, float] = {}
-        self._models = Models()
         self._image = image
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One round; returns after how many seconds to look again, None: when something happens."""
-        world = World(self._store, namespace, self._models)
+        world = World(self._store, namespace)
         facts = world.pools.get(name)
         if facts is None:
             self._scaler.forget(namespace, name)
@@ -128,9 +128,7 @@ class PoolReconciler:
             pause = await self._configure(facts, config_hash(facts.pool, decided.peers))
         except RefusedError as error:
             refused, pause = str(error), REFUSED_SECONDS
-        await self._say(
-            self._facts(facts, World(self._store, namespace, self._models), decided, refused), facts.raw
-        )
+        await self._say(self._facts(facts, World(self._store, namespace), decided, refused), facts.raw)
         return min((p for p in (pause, self._scaler.pause(facts)) if p is not None), default=None)
 
     async def _ensure_budgets(self, facts: PoolFacts) -> None:
@@ -156,8 +154,7 @@ class PoolReconciler:
                 await self._choose_leaving(facts, manifest, live)
             if live is None or differs(manifest, live):
                 await self._write(kind, manifest)
-        present = (obj for kind in CHILDREN for obj in self._store.all(kind, namespace))
-        for leftover in stale(facts.pool, present):
+        for leftover in stale(facts.pool, owned(self._store, facts.pool)):
             await self._api.delete(of(leftover), leftover)
             log.info("deleted", kind=leftover["kind"], name=leftover["metadata"]["name"])
 

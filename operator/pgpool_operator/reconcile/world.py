@@ -61,17 +61,13 @@ NODES = Reading(NODE, as_it_is)
 """The nodes."""
 
 
-class Models:
-    """Nothing any more: the store keeps what was read. Only the pool's reconcile still makes one."""
-
-
 class World:
     """One namespace. It is as it is when it is asked: what shall fit together is asked without waiting in between.
 
     An answer costs what is in it, not what else there is in the namespace.
     """
 
-    def __init__(self, store: Store, namespace: str, _models: Models | None = None) -> None:
+    def __init__(self, store: Store, namespace: str) -> None:
         self._store = store
         self._namespace = namespace
         self._specs = store.read(POOLS, namespace)

@@ -145,7 +145,7 @@ async def looked_at(fleet: Fleet, kind: str) -> int:
     return store.handed_out - before
 
 
-@pytest.mark.parametrize("kind", ["ledger"])
+@pytest.mark.parametrize("kind", ["ledger", "pool"])
 @pytest.mark.parametrize("static", [True, False], ids=["servers", "clusters"])
 async def test_a_reconcile_looks_at_no_more_objects_where_there_are_more_pools(
     kind: str, static: bool
