@@ -46,6 +46,7 @@ class _Follower:
     task: asyncio.Task[None]
     state: State | None = None
     demand: dict[str, float] = field(default_factory=dict)
+    heard_at: float = 0.0
     history: History = field(default_factory=History)
     expected: int = 0
     expected_since: float = 0.0
@@ -154,14 +155,16 @@ class Agents:
 
 def _take_in(follower: _Follower, state: State) -> bool:
     """Remember a new state; whether it can change a decision."""
-    before, demand = follower.state, follower.demand
+    before, demand, now = follower.state, follower.demand, time.monotonic()
     if before is None or before.acknowledged < follower.expected <= state.acknowledged:
         _report_acknowledgement(follower, state)
     follower.state = state
-    follower.history.add(sample(state, time.monotonic()))
+    follower.history.add(sample(state, now))
     follower.demand = {
-        d.name: expected_demand(demand.get(d.name), d.active, d.waiting) for d in state.databases
+        d.name: expected_demand(demand.get(d.name), d.active, d.waiting, now - follower.heard_at)
+        for d in state.databases
     }
+    follower.heard_at = now
     return before is None or matters(before, state) or _rounded(demand) != _rounded(follower.demand)
 
 

@@ -16,7 +16,7 @@ from pgpool_operator.api import (
     WriteAutoscaling,
 )
 from pgpool_operator.budget.book import Book
-from pgpool_operator.scaling import Reason, policies
+from pgpool_operator.scaling import policies
 from tests.simulator import ALWAYS, Database, Load, Poolers, Run, Scenario, Silence, Work, simulate
 
 few = settings(deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
@@ -129,11 +129,11 @@ def settles_on_any_acknowledgement(book: Book) -> None:
 
 
 def test_growing_before_a_shrink_is_acknowledged_would_exceed_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Work(cpu=0.1, hold=3.0)
+    work = Work(cpu=0.1, hold=6.0)
     scenario = Scenario(
         loads=(
-            Load(0, clients=30, work=work, weights=(20, 1)),
-            Load(30, clients=80, work=work, weights=(1, 1)),
+            Load(0, clients=30, work=work, weights=(40, 1)),
+            Load(30, clients=80, work=work, weights=(1, 6)),
         ),
         seconds=60,
     )
@@ -160,7 +160,7 @@ def test_the_budget_follows_the_clients_and_returns(skew: float, seed: int) -> N
     first, second, third = (_mean_caps(run, end - 30, end) for end in (60, 120, 180))
     assert first[0] > 1.25 * first[1]
     assert second[1] > 1.25 * second[0]
-    assert max(third) < 1.5 * min(third)
+    assert max(third) < 2 * min(third)
 
 
 def _mean_caps(run: Run, since: float, until: float) -> list[float]:
@@ -246,15 +246,9 @@ def test_a_load_that_the_database_limits_adds_no_pod(scenario: Scenario, seed: i
     assert len(simulate(scenario, seed).changes) == 1
 
 
-CERTAIN = (Reason.CPU_SATURATED, Reason.LOCK_CONTENTION, Reason.IO_SATURATED)
-
-
 @few
 @given(CHANGING | database_bound(0.8, 1.1), SEED)
 def test_no_pod_is_added_while_the_database_is_saturated(scenario: Scenario, seed: int) -> None:
-    """But for clients that would be refused, where it is not the database itself that was seen at its end."""
-    for look in simulate(scenario, seed).looks:
-        added = look.replicas > max(look.current, scenario.autoscaling.min_replicas)
-        if added and look.saturation is not None:
-            assert look.reason is Reason.CLIENT_LIMIT
-            assert look.saturation not in CERTAIN
+    for before, look in pairwise(simulate(scenario, seed).looks):
+        if look.saturation is not None or before.said is not None:
+            assert look.replicas <= max(look.current, scenario.autoscaling.min_replicas)

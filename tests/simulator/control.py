@@ -26,14 +26,14 @@ from pgpool_operator.budget import (
 from pgpool_operator.scaling import (
     EndpointView,
     History,
-    Memory,
+    Remembered,
     cause_of,
-    decide,
     least_missed,
+    look,
     prevailing,
     sample,
-    saturation,
 )
+from pgpool_operator.scaling.saturation import saturation
 from pgpool_pooler.contract import Endpoint, State
 
 from .clock import Clock
@@ -65,6 +65,7 @@ class _Followed:
     history: History = field(default_factory=History)
     state: State | None = None
     demand: float | None = None
+    heard_at: float = 0.0
     expected: int = 0
     looks: int = 0
 
@@ -76,7 +77,6 @@ class Control:
         scenario = run.scenario
         self.replicas = 0
         """Pods that shall run: what was decided, as far as it fits."""
-        self._decided = scenario.autoscaling.min_replicas
         self._clock = clock
         self._rng = rng
         self._scenario = scenario
@@ -84,11 +84,11 @@ class Control:
         self._create = create
         self._size = size_of(scenario.database)
         self._ledger = Ledger(self._size.connections)
-        self._memory = Memory()
+        self._remembered = Remembered()
         self._followed: dict[str, _Followed] = {}
         self._floor = 1 + scenario.poolers.monitor
         self._planned = False
-        self._resize(self._fitting(self._decided))
+        self._resize(self._fitting(scenario.autoscaling.min_replicas))
         clock.every(DECIDE_SECONDS, self._decide)
 
     # Looks at pods
@@ -98,11 +98,11 @@ class Control:
         followed.looks += 1
         number = followed.looks
 
-        def look() -> None:
+        def hear() -> None:
             if followed.looks == number and followed.pod.ended_at is None:
-                self._clock.after(self._look(followed), look)
+                self._clock.after(self._look(followed), hear)
 
-        look()
+        hear()
 
     def _look(self, followed: _Followed) -> float:
         """Hear a pod; returns the pause until the next time."""
@@ -115,7 +115,9 @@ class Control:
         demand = followed.demand or 0.0
         if state.databases:
             database = state.databases[0]
-            followed.demand = expected_demand(followed.demand, database.active, database.waiting)
+            seconds = self._clock.now - followed.heard_at
+            followed.demand = expected_demand(followed.demand, database.active, database.waiting, seconds)
+        followed.heard_at = self._clock.now
         moved = round(demand) != round(followed.demand or 0.0)
         if before is None or moved or before.acknowledged != state.acknowledged:
             self._reconcile_soon()
@@ -198,17 +200,16 @@ class Control:
         loads = [followed.history.load(now) for followed in self._staying()]
         known = [load for load in loads if load is not None]
         view = EndpointView(
-            current=self._decided,
+            current=min(max(self.replicas, autoscaling.min_replicas), autoscaling.max_replicas),
             minimum=autoscaling.min_replicas,
             maximum=autoscaling.max_replicas,
             loads=loads,
             cause=prevailing(cause_of(load.backends, self._scenario.database.cpus) for load in known),
         )
-        behavior = autoscaling.behavior
-        decision = decide(view, self._memory, now, behavior.scale_up, behavior.scale_down)
-        self._memory = decision.memory
-        self._decided = decision.replicas
-        fitting = self._fitting(self._decided)
+        outlook, self._remembered = look(view, self._remembered, now, autoscaling.behavior)
+        decision = outlook.decision
+        assert decision is not None
+        fitting = self._fitting(decision.replicas)
         self._run.looks.append(
             Look(
                 at=now,
@@ -218,6 +219,7 @@ class Control:
                 reason=decision.reason,
                 limit=decision.limit,
                 saturation=saturation(view),
+                said=outlook.said.saturation if outlook.said else None,
                 cpu=view.cpu,
             )
         )

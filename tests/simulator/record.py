@@ -34,7 +34,7 @@ class Look:
 
     at: float
     current: int
-    """As decided before."""
+    """Before: what was decided, as far as it fitted."""
     replicas: int
     """As decided now."""
     fitting: int
@@ -42,7 +42,9 @@ class Look:
     reason: Reason
     limit: Limit | None
     saturation: Reason | None
-    """Why DatabaseSaturated is True; None: it is not."""
+    """Why clients wait for the database, as this look saw it; None: they do not."""
+    said: Reason | None
+    """Why DatabaseSaturated is True after this look; None: it is not."""
     cpu: float
     """Mean of the poolers' CPU shares that are known."""
 

@@ -14,7 +14,10 @@ SMALLEST_MOVE_PART = 0.15
 """A move is made if it changes some share by at least this many connections and this part of the mean share."""
 
 DEMAND_WEIGHT = 0.3
-"""Weight of the newest look in the moving average: three looks make two thirds."""
+"""Weight of a look in the moving average if the last one was a second ago: three seconds make two thirds."""
+
+IDLE_PART = 0.5
+"""Who wants nothing keeps at least this part of the mean share, for what may come."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,19 @@ class Claim:
     """It gets what it needs, and nothing of the rest."""
 
 
-def expected_demand(previous: float | None, busy: int, queued: int) -> float:
-    """Moving average of busy + queued. What is claimed adds the square root of it, see `_wants`."""
+def expected_demand(previous: float | None, busy: int, queued: int, seconds: float) -> float:
+    """Moving average of busy + queued, `seconds` after `previous`: it forgets at the same speed however often one
+    looks. What is claimed adds the square root of it, see `_wants`."""
     now = float(busy + queued)
-    return now if previous is None else previous + DEMAND_WEIGHT * (now - previous)
+    return now if previous is None else now + (1 - DEMAND_WEIGHT) ** seconds * (previous - now)
 
 
 def allocate(connections: int, claims: Sequence[Claim]) -> dict[str, int]:
     """Shares by key; they never sum to more than `connections`.
 
     Floors come first, holders before newcomers; who gets no floor gets nothing. The present shares stay if no
-    share would change by much, so the result of an allocation is a fixed point of the next.
+    share would change by much, or if nobody lacks anything: so the result of an allocation is a fixed point of the
+    next, and a load that varies moves nothing.
     """
     order = sorted(claims, key=lambda claim: (-claim.held, claim.key))
     shares = _floors(connections, order)
@@ -97,13 +102,22 @@ def _spread(shares: dict[str, int], connections: int, order: Sequence[Claim]) ->
 
 
 def _kept(shares: Mapping[str, int], fed: Sequence[Claim]) -> dict[str, int] | None:
-    """The present shares, where they are allowed, use the budget as well, and no move is worth its drain."""
+    """The present shares, where they are allowed, use the budget as well, and no move is needed or worth it."""
     held = {claim.key: claim.held for claim in fed}
     if not fed or sum(held.values()) != sum(shares.values()):
         return None
     if any(not claim.floor <= claim.held <= _most(claim) for claim in fed):
         return None
-    smallest = max(SMALLEST_MOVE, SMALLEST_MOVE_PART * sum(held.values()) / len(fed))
-    if any(abs(shares[key] - now) >= smallest for key, now in held.items()):
+    mean = sum(held.values()) / len(fed)
+    smallest = max(SMALLEST_MOVE, SMALLEST_MOVE_PART * mean)
+    worth_it = any(abs(shares[key] - now) >= smallest for key, now in held.items())
+    if worth_it and not all(_content(claim, shares[claim.key], mean) for claim in fed):
         return None
     return {key: held.get(key, 0) for key in shares}
+
+
+def _content(claim: Claim, share: int, mean: float) -> bool:
+    """It lacks nothing, so that nothing need be moved for it; one that leaves has nothing to spare either."""
+    if claim.leaving:
+        return claim.held <= share
+    return claim.held >= min(share, max(_wants(claim), math.ceil(IDLE_PART * mean)))

@@ -1,7 +1,6 @@
 """The load of a pool's endpoints: observed by the agents, judged by `scaling`, remembered between two looks."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from pgpool_pooler.contract import Endpoint, State
 
@@ -11,18 +10,13 @@ from ..desired import endpoints
 from ..scaling import (
     Cause,
     EndpointView,
-    Memory,
     Outlook,
     PodLoad,
-    Said,
-    Settled,
+    Remembered,
     cause_of,
-    decide,
     least_missed,
+    look,
     prevailing,
-    saturation,
-    saying,
-    settle,
 )
 from .capacity import autoscaling, has_sessions, least, wanted
 from .pods import PoolerPod
@@ -32,19 +26,13 @@ LOOK_SECONDS = 5.0
 """Pause between two looks at a pool under load."""
 
 
-@dataclass
-class _Remembered:
-    memory: Memory = field(default_factory=Memory)
-    said: Settled[Said] | None = None
-
-
 class Scaler:
     """Looks at the load of pools. What it remembers is lost with the operator, as HPA's is."""
 
     def __init__(self, agents: Agents, now: Callable[[], float]) -> None:
         self._agents = agents
         self._now = now
-        self._remembered: dict[tuple[str, Endpoint], _Remembered] = {}
+        self._remembered: dict[tuple[str, Endpoint], Remembered] = {}
 
     def look(self, facts: PoolFacts) -> dict[Endpoint, Outlook]:
         """What the load of each endpoint comes to now."""
@@ -78,21 +66,14 @@ class Scaler:
         return tuple(present[uid] for uid in chosen)
 
     def _look(self, facts: PoolFacts, endpoint: Endpoint) -> Outlook:
-        remembered = self._remembered.setdefault((facts.key, endpoint), _Remembered())
-        view = self._view(facts, endpoint)
-        scaling = autoscaling(facts, endpoint)
-        decision = None
-        if scaling is not None:
-            rules = scaling.behavior
-            decision = decide(view, remembered.memory, self._now(), rules.scale_up, rules.scale_down)
-            remembered.memory = decision.memory
-        if view.known or not view.reachable:
-            seen = Said(
-                saturation(view), decision.reason if decision else None, decision.limit if decision else None
-            )
-            now = self._now()
-            remembered.said = settle(remembered.said, seen, now) if remembered.said else saying(seen, now)
-        return Outlook(view, decision, remembered.said.said if remembered.said else None)
+        key, scaling = (facts.key, endpoint), autoscaling(facts, endpoint)
+        outlook, self._remembered[key] = look(
+            self._view(facts, endpoint),
+            self._remembered.get(key, Remembered()),
+            self._now(),
+            scaling.behavior if scaling else None,
+        )
+        return outlook
 
     def _view(self, facts: PoolFacts, endpoint: Endpoint) -> EndpointView:
         pods = [p for p in facts.pods if p.endpoint is endpoint and not (p.deleted or p.finished)]

@@ -1,12 +1,9 @@
 """How many pods: signals of the pods, a table of policies, HPA's behaviour. Pure; poolers, never backends."""
 
-from .behavior import Memory
 from .cause import Cause, cause_of, prevailing
-from .decision import Decision, Limit, decide
+from .decision import Decision, Limit
 from .leaving import least_missed
-from .outlook import Outlook, Said
-from .saturation import saturation
-from .settle import Settled, saying, settle
+from .outlook import Outlook, Remembered, Said, look
 from .signals import History, PodLoad, Sample, sample
 from .view import EndpointView, Reason
 from .words import explained, meaning
@@ -17,21 +14,17 @@ __all__ = [
     "EndpointView",
     "History",
     "Limit",
-    "Memory",
     "Outlook",
     "PodLoad",
     "Reason",
+    "Remembered",
     "Said",
     "Sample",
-    "Settled",
     "cause_of",
-    "decide",
     "explained",
     "least_missed",
+    "look",
     "meaning",
     "prevailing",
     "sample",
-    "saturation",
-    "saying",
-    "settle",
 ]

@@ -49,7 +49,8 @@ def _paced(
     if stable > view.current:
         paced = min(stable, behavior.highest(memory, view.current, now, up))
     else:
-        paced = max(stable, behavior.lowest(memory, view.current, now, down))
+        # One at a time, whatever the policies allow: the prediction is tried on each step.
+        paced = max(stable, behavior.lowest(memory, view.current, now, down), view.current - 1)
     return min(max(paced, view.minimum), view.maximum)
 
 

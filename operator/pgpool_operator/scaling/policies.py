@@ -3,12 +3,15 @@
 | pooler CPU      | clients wait | backends   | database          | decision                     |
 |-----------------|--------------|------------|-------------------|------------------------------|
 | any             | any          | any        | does not answer   | Frozen                       |
-| any             | everywhere   | all busy   | seen at its limit | its cause                    |
+| any             | somewhere    | busy there | seen at its limit | its cause                    |
 | above target    | any          | any        | any other         | add: PoolerBusy              |
-| below           | any          | any        | any other         | clients near their limit: add: ClientLimit |
-| below           | everywhere   | all busy   | any other         | ClientsHoldTransactions or BudgetExhausted |
-| below           | on some pods | busy there | any               | BudgetMoves                  |
-| low without one | nowhere      | spare      | any               | remove one: PoolerIdle       |
+| below           | somewhere    | all busy   | any other         | ClientsHoldTransactions or BudgetExhausted |
+| below           | somewhere    | busy there | any other         | BudgetMoves                  |
+| below           | nowhere      | any        | any               | clients near their limit: add: ClientLimit |
+| low without one | nowhere      | spare      | any               | remove: PoolerIdle           |
+| below, not all  | nowhere      | any        | any               | ClientsUneven                |
+
+A saturation that the status speaks of holds until it has been over for a while: no pod comes meanwhile.
 """
 
 from collections.abc import Callable
@@ -19,7 +22,7 @@ from .saturation import saturation
 from .view import CLIENTS_TARGET, CPU_TARGET, EndpointView, Reason
 
 ROOM = 0.6
-"""A pod goes if the others would stay below this part of their targets."""
+"""Pods go if the others stay below this part of their targets."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ def blind(view: EndpointView) -> Opinion | None:
     return None if view.known else Opinion(view.current, Reason.NO_SIGNAL)
 
 
-def saturated_for_certain(view: EndpointView) -> Opinion | None:
-    """More pods would bring more clients to a database that is at its end."""
-    reason = saturation(view)
-    if reason is None or not view.cause.saturated:
+def saturated(view: EndpointView) -> Opinion | None:
+    """Clients wait for the database, or did until a moment ago: more pods would only bring it more clients."""
+    reason = saturation(view) or view.said
+    if reason is None:
         return None
-    asked = _for_cpu(view)
+    asked = max(_for_cpu(view), _for_clients(view))
     return Opinion(view.current, reason, vetoed=asked if asked > view.current else 0)
 
 
@@ -64,33 +67,34 @@ def pooler_busy(view: EndpointView) -> Opinion | None:
     return _more(view, _for_cpu(view), Reason.POOLER_BUSY)
 
 
-def client_limit(view: EndpointView) -> Opinion | None:
-    """New clients would soon be refused."""
-    shares = [load.clients if load else None for load in view.loads]
-    return _more(view, proposal(view.current, shares, CLIENTS_TARGET), Reason.CLIENT_LIMIT)
-
-
-def saturated(view: EndpointView) -> Opinion | None:
-    """Clients wait for the database, as far as one can tell."""
-    reason = saturation(view)
-    return None if reason is None else Opinion(view.current, reason)
-
-
 def budget_moves(view: EndpointView) -> Opinion | None:
     """Clients wait here and backends are idle there."""
-    return Opinion(view.current, Reason.BUDGET_MOVES) if view.some_full else None
+    return Opinion(view.current, Reason.BUDGET_MOVES) if view.waits else None
+
+
+def client_limit(view: EndpointView) -> Opinion | None:
+    """New clients would soon be refused."""
+    return _more(view, _for_clients(view), Reason.CLIENT_LIMIT)
 
 
 def pooler_idle(view: EndpointView) -> Opinion | None:
-    """One pod less, where the others are known to bear it."""
-    left = view.current - 1
-    if len(view.known) < view.current or left < max(1, view.minimum):
+    """The fewest pods that are known to bear the load, if that is fewer than there are."""
+    if len(view.known) < view.current or any(load.waits for load in view.known):
         return None
-    if any(load.waits for load in view.known):
-        return None
-    grown = view.current / left
-    fits = view.cpu * grown < ROOM * CPU_TARGET and view.clients * grown < ROOM * CLIENTS_TARGET
-    return Opinion(left, Reason.POOLER_IDLE) if fits else None
+    cpu, clients = view.cpu * view.current, view.clients * view.current
+    enough = 1 + int(max(cpu / (ROOM * CPU_TARGET), clients / (ROOM * CLIENTS_TARGET)))
+    fewest = max(enough, view.minimum)
+    return Opinion(fewest, Reason.POOLER_IDLE) if fewest < view.current else None
+
+
+def clients_uneven(view: EndpointView) -> Opinion | None:
+    """More pods would take only clients that come anew."""
+    return Opinion(view.current, Reason.CLIENTS_UNEVEN) if view.uneven else None
+
+
+def _for_clients(view: EndpointView) -> int:
+    shares = [load.clients if load else None for load in view.loads]
+    return proposal(view.current, shares, CLIENTS_TARGET)
 
 
 def _for_cpu(view: EndpointView) -> int:
@@ -104,10 +108,10 @@ def _more(view: EndpointView, asked: int, reason: Reason) -> Opinion | None:
 POLICIES: tuple[Policy, ...] = (
     frozen,
     blind,
-    saturated_for_certain,
-    pooler_busy,
-    client_limit,
     saturated,
+    pooler_busy,
     budget_moves,
+    client_limit,
     pooler_idle,
+    clients_uneven,
 )

@@ -12,16 +12,17 @@ HELD_SHARE = 0.5
 def saturation(view: EndpointView) -> Reason | None:
     """Why more pods could not help; None: there is room, or the poolers are the bottleneck.
 
-    While the poolers are at their target, backends count as busy that only wait for their pooler: then the
-    database is believed to be saturated only if it was itself seen to be.
+    What the server itself was seen to be at the end of is so for all its clients, wherever they wait. Otherwise
+    all pods must be full. While the poolers are at their target that says nothing: backends count as busy then
+    that only wait for their pooler.
     """
-    if not view.full or not view.reachable:
+    if not view.waits or not view.reachable:
         return None
     return next((reason for reason, holds in _CHECKS if holds(view)), None)
 
 
 def _holding(view: EndpointView) -> bool:
-    if view.busy or view.cause.saturated:
+    if not view.full or view.busy:
         return False
     return view.cause is Cause.HELD or _queries_are_the_smaller_part(view)
 
@@ -40,5 +41,5 @@ _CHECKS: tuple[tuple[Reason, Callable[[EndpointView], bool]], ...] = (
     (Reason.LOCK_CONTENTION, _seen(Cause.LOCK)),
     (Reason.IO_SATURATED, _seen(Cause.IO)),
     (Reason.CLIENTS_HOLD_TRANSACTIONS, _holding),
-    (Reason.BUDGET_EXHAUSTED, lambda view: not view.busy),
+    (Reason.BUDGET_EXHAUSTED, lambda view: view.full and not view.busy),
 )

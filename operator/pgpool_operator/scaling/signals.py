@@ -81,7 +81,7 @@ class PodLoad:
     """One pod's load over the window."""
 
     cpu: float
-    """The engine's CPU time as a share of what its process can use; 0 where that is not known."""
+    """The engine's CPU time as a share of what its process can use."""
     clients: float
     """Client connections as a share of max_client_conn; 0 where that is not known."""
     waiting: float
@@ -120,11 +120,12 @@ class History:
             self._samples.popleft()
 
     def load(self, now: float) -> PodLoad | None:
-        """The load at `now`; None if the pod takes no clients or was not heard enough of late."""
+        """The load at `now`; None if the pod takes no clients, was not heard enough of late, or does not know what
+        CPU it can use (an older agent)."""
         samples = [one for one in self._samples if one.at >= now - WINDOW_SECONDS]
         if not samples or not samples[-1].ready or samples[-1].at < now - MISSING_SECONDS:
             return None
-        if samples[-1].at - samples[0].at < SHORTEST_SECONDS:
+        if samples[-1].at - samples[0].at < SHORTEST_SECONDS or samples[-1].cpu_available <= 0:
             return None
         return _load(samples)
 

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """With one pod less there would be enough."""
     BUDGET_MOVES = "BudgetMoves"
     """Some pods lack connections that others do not use: the budget moves, no pod is needed."""
+    CLIENTS_UNEVEN = "ClientsUneven"
+    """Some pooler is at its target and others are not: its clients stay where they are, whatever pods come."""
     CPU_SATURATED = "CpuSaturated"
     IO_SATURATED = "IoSaturated"
     LOCK_CONTENTION = "LockContention"
@@ -49,6 +51,8 @@ class EndpointView:
     """What the database is busy with."""
     reachable: bool = True
     """The database answers, as far as the pods have tried."""
+    said: Reason | None = None
+    """The saturation that the status speaks of."""
     sessions: bool = False
     """Some clients hold a backend until they leave: a pod that goes would cut them off."""
 
@@ -88,14 +92,19 @@ class EndpointView:
         return self.cpu >= CPU_TARGET
 
     @property
-    def full(self) -> bool:
-        """All pods have all their backends in use, and clients in the queue."""
-        return bool(self.known) and all(load.full and load.waits for load in self.known)
+    def uneven(self) -> bool:
+        """Some pooler is at its target, though together they are not."""
+        return not self.busy and any(load.cpu >= CPU_TARGET for load in self.known)
 
     @property
-    def some_full(self) -> bool:
-        """Some pod has."""
+    def waits(self) -> bool:
+        """Some pod has clients in the queue and no connection for them."""
         return any(load.full and load.waits for load in self.known)
+
+    @property
+    def full(self) -> bool:
+        """Clients wait, and no pod has a connection to spare."""
+        return self.waits and all(load.full for load in self.known)
 
 
 def _mean(values: Sequence[float]) -> float:

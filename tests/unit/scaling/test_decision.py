@@ -1,7 +1,9 @@
 import pytest
 
 from pgpool_operator.api import PolicyType, ScaleDownRules, ScalingPolicy, ScalingRules
-from pgpool_operator.scaling import Cause, Decision, EndpointView, Limit, Memory, Reason, decide
+from pgpool_operator.scaling import Cause, Decision, EndpointView, Limit, Reason
+from pgpool_operator.scaling.behavior import Memory
+from pgpool_operator.scaling.decision import decide
 from tests.support.loads import BUSY, BUSY_AND_FULL, FULL, QUIET, view
 
 UP = ScalingRules()
@@ -33,6 +35,15 @@ def test_a_pod_goes_only_after_five_minutes_without_need() -> None:
         found = look(idle, found.memory, now=now)
         assert found.replicas == 3
     assert look(idle, found.memory, now=1301).replicas == 2
+
+
+def test_after_that_the_next_one_goes_a_minute_later_and_never_two_at_once() -> None:
+    found, current = look(view(*[QUIET] * 6), now=1000), 6
+    for now in range(1005, 1440, 5):
+        found = look(view(*[QUIET] * current), found.memory, now=now)
+        assert found.replicas >= current - 1
+        current = found.replicas
+    assert current == 3
 
 
 def test_a_need_in_between_starts_the_five_minutes_anew() -> None:

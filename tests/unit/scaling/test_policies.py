@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from pgpool_operator.scaling import Cause, EndpointView, Reason, saturation
+from pgpool_operator.scaling import Cause, EndpointView, Reason
 from pgpool_operator.scaling.policies import opinion
+from pgpool_operator.scaling.saturation import saturation
 from tests.support.loads import BUSY, BUSY_AND_FULL, FULL, QUIET, view
 
 IDLE = replace(QUIET, cpu=0.05, clients=0.01)
 CROWDED = replace(QUIET, clients=0.95)
+CROWDED_AND_FULL = replace(FULL, clients=0.95)
+TAKEN = replace(FULL, waits=False, waiting=0.0)
 HOLDING = replace(FULL, query_share=0.05)
 
 
@@ -22,7 +25,17 @@ HOLDING = replace(FULL, query_share=0.05)
         (view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.LOW), 3, Reason.POOLER_BUSY),
         (view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.HELD), 3, Reason.POOLER_BUSY),
         (view(CROWDED, CROWDED), 3, Reason.CLIENT_LIMIT),
-        (view(replace(FULL, clients=0.95), replace(FULL, clients=0.95)), 3, Reason.CLIENT_LIMIT),
+        (view(CROWDED_AND_FULL, CROWDED_AND_FULL), 2, Reason.BUDGET_EXHAUSTED),
+        (view(CROWDED_AND_FULL, CROWDED), 2, Reason.BUDGET_MOVES),
+        (view(FULL, TAKEN), 2, Reason.BUDGET_EXHAUSTED),
+        (view(TAKEN, TAKEN), 2, Reason.STEADY),
+        (view(FULL, QUIET, cause=Cause.CPU), 2, Reason.CPU_SATURATED),
+        (view(FULL, QUIET, cause=Cause.LOCK), 2, Reason.LOCK_CONTENTION),
+        (view(FULL, QUIET, cause=Cause.HELD), 2, Reason.BUDGET_MOVES),
+        (view(QUIET, QUIET, cause=Cause.CPU), 2, Reason.STEADY),
+        (view(BUSY, QUIET), 2, Reason.CLIENTS_UNEVEN),
+        (view(BUSY, BUSY, said=Reason.CPU_SATURATED), 2, Reason.CPU_SATURATED),
+        (view(CROWDED, CROWDED, said=Reason.BUDGET_EXHAUSTED), 2, Reason.BUDGET_EXHAUSTED),
         (view(FULL, QUIET), 2, Reason.BUDGET_MOVES),
         (view(FULL, FULL), 2, Reason.BUDGET_EXHAUSTED),
         (view(FULL, FULL, cause=Cause.LOW), 2, Reason.BUDGET_EXHAUSTED),
@@ -43,6 +56,9 @@ HOLDING = replace(FULL, query_share=0.05)
         (view(IDLE, IDLE, None), 3, Reason.STEADY),
         (view(IDLE, minimum=1), 1, Reason.STEADY),
         (view(IDLE, IDLE, replace(IDLE, waits=True)), 3, Reason.STEADY),
+        (view(*[IDLE] * 6), 2, Reason.POOLER_IDLE),
+        (view(*[replace(IDLE, cpu=0.2)] * 6), 3, Reason.POOLER_IDLE),
+        (view(*[replace(IDLE, clients=0.3)] * 6), 4, Reason.POOLER_IDLE),
         (view(*[replace(IDLE, cpu=0.29)] * 3), 2, Reason.POOLER_IDLE),
         (view(*[replace(IDLE, cpu=0.31)] * 3), 3, Reason.STEADY),
         (view(*[replace(IDLE, clients=0.33)] * 3), 3, Reason.STEADY),
@@ -66,8 +82,9 @@ def test_a_database_is_not_saturated_while_its_poolers_are_the_bottleneck() -> N
     assert saturation(view(BUSY_AND_FULL, BUSY_AND_FULL, cause=Cause.CPU)) is Reason.CPU_SATURATED
 
 
-def test_a_database_is_not_saturated_while_some_pod_has_room() -> None:
-    assert saturation(view(FULL, QUIET, cause=Cause.CPU)) is None
+def test_a_database_is_not_called_saturated_on_suspicion_while_some_pod_has_room() -> None:
+    assert saturation(view(FULL, QUIET)) is None
+    assert saturation(view(HOLDING, QUIET, cause=Cause.HELD)) is None
 
 
 def test_a_database_that_is_down_is_not_called_saturated() -> None:

@@ -1,5 +1,4 @@
-from pgpool_operator.scaling import saying, settle
-from pgpool_operator.scaling.settle import SETTLE_SECONDS
+from pgpool_operator.scaling.settle import SETTLE_SECONDS, saying, settle
 
 
 def test_what_is_seen_is_said_once_it_has_held() -> None:

@@ -19,10 +19,8 @@ def test_cpu_is_the_share_of_what_the_process_can_use() -> None:
     assert found.cpu == pytest.approx(0.8)
 
 
-def test_cpu_that_is_not_known_counts_as_none() -> None:
-    found = load(at(0, cpu_available=0.0), at(10, cpu_seconds=5.0, cpu_available=0.0))
-    assert found is not None
-    assert found.cpu == 0.0
+def test_an_agent_that_does_not_say_what_cpu_it_can_use_has_no_load() -> None:
+    assert load(at(0, cpu_available=0.0), at(10, cpu_seconds=5.0, cpu_available=0.0)) is None
 
 
 def test_clients_are_a_share_of_max_client_conn() -> None:
