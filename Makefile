@@ -1,6 +1,6 @@
 # What a developer types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench simulate venv lock up load down
+.PHONY: help demo test unit lint bench bench-scaling simulate venv lock up load down
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -34,6 +34,9 @@ SCENARIO ?= pooler-bound
 simulate: venv ## Play a scenario of load in virtual time and draw it: make simulate SCENARIO=lock-storm
 	@mkdir -p build
 	@$(PYTHON) -m tests.simulator $(SCENARIO) --output build/$(SCENARIO).svg
+
+bench-scaling: up ## Time a load step until a new pooler serves, beside an HPA with its defaults (about 25 min)
+	@$(PYTHON) -m e2e.bench_scaling
 
 venv: $(VENV)/current ## Make the Python environment, .venv, from the lock file (about 30 s; needs Python 3.11 or later)
 

@@ -276,4 +276,4 @@ async def test_a_database_that_is_down_freezes_scaling_and_loses_no_pod(
     pods = pool.pods("write")
     assert {pod["metadata"]["name"] for pod in pods} == before
     assert all(s["restartCount"] == 0 for pod in pods for s in pod["status"]["containerStatuses"])
-    assert pool.condition("ScalingLimited")["status"] == "False"
+    await asyncio.to_thread(pool.wait_for, "ScalingLimited", "False", "DesiredWithinRange")

@@ -1,0 +1,162 @@
+"""`make bench-scaling`: how long a load step takes to reach a new pooler, beside an HPA on CPU with its defaults.
+
+Both scale the same PgPool in turns, from the same two pods and under the same load; each time begins when the
+load does and ends when the new pod has answered its first query.
+"""
+
+import json
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from e2e.cluster import kubeconfig, kubectl
+from e2e.cluster.metrics_server import ensure_metrics_server, remove_metrics_server
+from e2e.judge.load import Crowd
+from e2e.kube import Kubectl, KubectlError, Object, eventually
+from e2e.world import Pool, Postgres, sample_pool
+
+NAMESPACE = "bench"
+ROUNDS = 5
+REST_SECONDS = 45
+"""Before each step: metrics-server and HPA have then seen the pods at rest."""
+WAIT_SECONDS = 600.0
+CLIENTS = 40
+CPU = "100m"
+HTTP_PORT = 9127
+STEPS = ("decision", "pod ready", "first query")
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Who decides on the number of pods."""
+
+    name: str
+    write: Object
+    hpa: bool
+
+
+OURS = Scaler("built in", {"autoscaling": {"maxReplicas": 3}}, hpa=False)
+HPA = Scaler("HPA on CPU, 75%, default behavior", {}, hpa=True)
+
+
+def step(kube: Kubectl, scaler: Scaler) -> dict[str, float]:
+    """Seconds from the load's start to each of STEPS."""
+    small = {"requests": {"cpu": CPU, "memory": "64Mi"}, "limits": {"cpu": CPU, "memory": "256Mi"}}
+    manifest = sample_pool("app", write=scaler.write, pods={"resources": small})
+    del manifest["spec"]["read"]
+    kube.apply(manifest)
+    pool = Pool(kube, "app")
+    pool.wait_serving(within=WAIT_SECONDS)
+    if scaler.hpa:
+        kube.apply(_hpa())
+    time.sleep(REST_SECONDS)
+    known = {pod["metadata"]["name"] for pod in pool.pods("write")}
+    with Crowd(kube, "load", pool.dsn(), CLIENTS, "SELECT 1;"):
+        started = time.monotonic()
+        took = {}
+        for name, check in _checks(pool, known).items():
+            eventually(f"{scaler.name}: {name}", check, WAIT_SECONDS)
+            took[name] = time.monotonic() - started
+    _remove(kube)
+    return took
+
+
+def _checks(pool: Pool, known: set[str]) -> Mapping[str, Callable[[], bool]]:
+    def new() -> list[Object]:
+        return [pod for pod in pool.pods("write") if pod["metadata"]["name"] not in known]
+
+    def ready() -> bool:
+        return any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for pod in new()
+            for condition in pod.get("status", {}).get("conditions", ())
+        )
+
+    def queried() -> bool:
+        return any(_clients(pod) > 0 for pod in new())
+
+    deployment = f"{pool.name}-rw"
+    return {
+        "decision": lambda: (
+            (pool.kubectl.get("deployment", deployment) or {})["spec"]["replicas"] > len(known)
+        ),
+        "pod ready": ready,
+        "first query": queried,
+    }
+
+
+def _clients(pod: Object) -> int:
+    """Clients that use a connection of this pod now; it is not counted before it is ready."""
+    address = f"http://{pod['status']['podIP']}:{HTTP_PORT}/v1/state"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        state = json.load(answer)
+    return sum(database["active"] for database in state["databases"]) if state["ready"] else 0
+
+
+def _hpa() -> Object:
+    target = {"type": "Utilization", "averageUtilization": 75}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "app"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "pgpool.dev/v1alpha1", "kind": "PgPool", "name": "app"},
+            "minReplicas": 2,
+            "maxReplicas": 3,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+
+
+def _remove(kube: Kubectl) -> None:
+    kube("delete", "hpa,pgpool", "--all")
+    eventually("no pooler is left", lambda: not kube.list("pods", "pgpool.dev/pool"), WAIT_SECONDS)
+
+
+def table(rounds: Mapping[Scaler, list[dict[str, float]]]) -> str:
+    """Medians, and how many times as long as ours they are."""
+    lines = [f"| load step to ... ({ROUNDS} times) | {' | '.join(STEPS)} |", "|---|---|---|---|"]
+    for scaler, found in rounds.items():
+        cells = []
+        for name in STEPS:
+            ours = statistics.median(one[name] for one in rounds[OURS])
+            median = statistics.median(one[name] for one in found)
+            cells.append(f"{median:.1f} s ({median / ours:.2f})")
+        lines.append(f"| {scaler.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _cleaned_up(kube: Kubectl) -> Iterator[None]:
+    try:
+        yield
+    except (AssertionError, KubectlError) as error:
+        raise click.ClickException(f"{error}\nRun `make bench-scaling` again.") from error
+    finally:
+        remove_metrics_server()
+        kube("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+
+
+@click.command()
+def main() -> None:
+    """Scale a PgPool by its own autoscaling and by an HPA in turns; print how long each took."""
+    kube = Kubectl(kubectl(), kubeconfig(), NAMESPACE)
+    rounds: dict[Scaler, list[dict[str, float]]] = {OURS: [], HPA: []}
+    with _cleaned_up(kube):
+        kube("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=180s")
+        Postgres(kube).create()
+        ensure_metrics_server()
+        for number in range(ROUNDS):
+            for scaler in (OURS, HPA):
+                click.echo(f"round {number + 1} of {ROUNDS}: {scaler.name}")
+                rounds[scaler].append(step(kube, scaler))
+    click.echo(table(rounds))
+
+
+if __name__ == "__main__":
+    main()
