@@ -9,7 +9,7 @@
 | below           | somewhere    | busy there | any other         | BudgetMoves                  |
 | below           | nowhere      | any        | any               | clients near their limit: add: ClientLimit |
 | low without one | nowhere      | spare      | any               | remove: PoolerIdle           |
-| below, not all  | nowhere      | any        | any               | ClientsUneven                |
+| here and there  | nowhere      | any        | any               | ClientsUneven                |
 
 A saturation that the status speaks of holds until it has been over for a while: no pod comes meanwhile.
 """

@@ -93,8 +93,9 @@ class EndpointView:
 
     @property
     def uneven(self) -> bool:
-        """Some pooler is at its target, though together they are not."""
-        return not self.busy and any(load.cpu >= CPU_TARGET for load in self.known)
+        """Some pooler is at its target, another not even halfway there."""
+        shares = [load.cpu for load in self.known]
+        return bool(shares) and max(shares) >= CPU_TARGET and min(shares) < CPU_TARGET / 2
 
     @property
     def waits(self) -> bool:
