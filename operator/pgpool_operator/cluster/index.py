@@ -62,13 +62,13 @@ class Index(Mapping[str, M]):
             self._forget(name)
             if model is not None:
                 self._models[name] = model
-                for key in self._reading.keys(model):
+                for key in set(self._reading.keys(model)):
                     self._found.setdefault(key, {})[name] = model
             del self._changed[name]
 
     def _forget(self, name: str) -> None:
         model = self._models.pop(name, None)
-        for key in () if model is None else self._reading.keys(model):
+        for key in () if model is None else set(self._reading.keys(model)):
             named = self._found[key]
             del named[name]
             if not named:

@@ -67,6 +67,15 @@ def test_what_changes_is_found_by_its_new_keys_only(store: Store, colours: Readi
     assert (index.find("red"), index.find("green"), index.find("blue")) == ((), (("green",),), (("blue",),))
 
 
+def test_an_object_that_says_a_key_twice_is_found_and_forgotten_once(
+    store: Store, colours: Reading[tuple[str, ...]]
+) -> None:
+    store.put(POD, pod("d", "green", "green"))
+    assert store.read(colours, "shop").find("green") == (("green", "green"),)
+    store.remove(POD, pod("d"))
+    assert store.read(colours, "shop").find("green") == ()
+
+
 def test_a_version_is_read_once_however_often_it_is_asked_for(
     store: Store, colours: Reading[tuple[str, ...]], reader: Reader
 ) -> None:
