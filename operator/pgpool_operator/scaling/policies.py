@@ -69,7 +69,7 @@ def pooler_busy(view: EndpointView) -> Opinion | None:
 
 def budget_moves(view: EndpointView) -> Opinion | None:
     """Clients wait here and backends are idle there."""
-    return Opinion(view.current, Reason.BUDGET_MOVES) if view.waits else None
+    return Opinion(view.current, Reason.BUDGET_MOVES) if view.waits and not view.full else None
 
 
 def client_limit(view: EndpointView) -> Opinion | None:

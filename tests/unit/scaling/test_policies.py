@@ -33,6 +33,7 @@ HOLDING = replace(FULL, query_share=0.05)
         (view(FULL, QUIET, cause=Cause.LOCK), 2, Reason.LOCK_CONTENTION),
         (view(FULL, QUIET, cause=Cause.HELD), 2, Reason.BUDGET_MOVES),
         (view(QUIET, QUIET, cause=Cause.CPU), 2, Reason.STEADY),
+        (view(*[replace(FULL, cpu=0.8)] * 2), 2, Reason.STEADY),
         (view(BUSY, QUIET), 2, Reason.CLIENTS_UNEVEN),
         (view(BUSY, BUSY, said=Reason.CPU_SATURATED), 2, Reason.CPU_SATURATED),
         (view(CROWDED, CROWDED, said=Reason.BUDGET_EXHAUSTED), 2, Reason.BUDGET_EXHAUSTED),
