@@ -89,7 +89,7 @@ class Deaths:
     def _facts(self, namespace: str, record: GrantRecord, now: float) -> PodFacts:
         raw = self.store.get(POD, namespace, record.pod)
         if raw is not None and raw["metadata"]["uid"] == record.uid:
-            return _seen(read_pod(raw))
+            return _seen(read_pod(raw)) if is_pooler(raw) else _stripped(raw, record)
         gone = self._gone.setdefault(record.uid, _Gone(now, None))
         if gone.pod is not None:
             return _seen(gone.pod, gone_since=gone.since)
@@ -129,6 +129,17 @@ class Deaths:
             known.renew_time, known.renewed_at = renew_time, known.looked_at
         known.looked_at = now
         return known.renewed_at
+
+
+def _stripped(raw: Object, record: GrantRecord) -> PodFacts:
+    """Of a pod that somebody took its labels off: little of it is kept, and its end is not among that."""
+    return PodFacts(
+        exists=True,
+        node=record.node,
+        deleted="deletionTimestamp" in raw["metadata"],
+        ended=False,
+        grace_seconds=record.grace_seconds,
+    )
 
 
 def _seen(pod: PoolerPod, gone_since: float | None = None) -> PodFacts:

@@ -66,6 +66,20 @@ async def test_the_ledger_is_committed_before_any_grant_is_written() -> None:
         assert (grant.generation, grant.servers[0].cap) == (record["generation"], record["cap"])
 
 
+async def test_a_pod_that_lost_its_labels_keeps_its_reservation_and_the_others_are_served() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    pod = shop.server.there(POD, "app-1")
+    del pod["metadata"]["labels"]["pgpool.dev/pool"]
+    shop.server.save(POD, pod)
+    shop.server.save(POD, pod_manifest("app-3"))
+    shop.watch()
+    shop.agents.states.pop("uid-app-1")
+    await settle(shop, reconciler)
+    assert shop.ledger()["app-1"]["reserved"] == 12
+    assert shop.grant("app-3") is not None
+    assert sum(record["reserved"] for record in shop.ledger().values()) == 24
+
+
 async def test_a_conflict_on_the_ledger_sends_no_grant() -> None:
     shop = open_shop("app-1")
     save_ledger(shop)

@@ -97,6 +97,25 @@ async def test_a_deleted_pod_goes_until_the_kubelet_reports_its_end(shop: Shop, 
     assert await verdict(deaths) is Life.DEAD_REPORTED
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"pgpool.dev/endpoint": "write"}, id="pool taken off"),
+        pytest.param({"pgpool.dev/pool": "app"}, id="endpoint taken off"),
+        pytest.param({"pgpool.dev/pool": "app", "pgpool.dev/endpoint": "x"}, id="endpoint changed"),
+    ],
+)
+async def test_a_pod_that_lost_its_labels_is_as_alive_as_it_is(
+    shop: Shop, deaths: Deaths, labels: dict[str, str]
+) -> None:
+    update(shop, labels=labels)
+    assert await verdict(deaths) is Life.ALIVE
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    assert await verdict(deaths) is Life.TERMINATING
+    vanish(shop, Change.DELETED)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
 async def test_a_pod_is_dead_since_it_was_first_found_so(shop: Shop, deaths: Deaths) -> None:
     end(shop)
     assert await deaths.verdict("shop", RECORD) == (Life.DEAD_REPORTED, 0.0)
