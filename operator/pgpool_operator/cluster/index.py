@@ -22,7 +22,7 @@ class Reading(Generic[M]):
 
 
 class Index(Mapping[str, M]):
-    """The models of one namespace by name, always as of now. What has changed is read when somebody asks.
+    """The models of one namespace by name, always as of now. A new version is read when somebody asks.
 
     An error of `read` goes to whoever asks, each time, until the object changes: an object that cannot be read
     is not taken for one that is not there.
@@ -32,11 +32,15 @@ class Index(Mapping[str, M]):
         self._reading = reading
         self._models: dict[str, M] = {}
         self._found: dict[Hashable, dict[str, M]] = {}
-        self._changed: dict[str, Object | None] = {}
+        self._changed: dict[str, Object] = {}
 
     def changed(self, name: str, obj: Object | None) -> None:
-        """An object has a new version, or (None) is gone."""
-        self._changed[name] = obj
+        """An object has a new version, or (None) is gone: that is forgotten at once, as nobody may ask again."""
+        if obj is None:
+            self._forget(name)
+            self._changed.pop(name, None)
+        else:
+            self._changed[name] = obj
 
     def find(self, key: Hashable) -> tuple[M, ...]:
         """The models that have a key."""
@@ -58,7 +62,7 @@ class Index(Mapping[str, M]):
     def _catch_up(self) -> None:
         while self._changed:
             name, obj = next(iter(self._changed.items()))
-            model = None if obj is None else self._reading.read(obj)
+            model = self._reading.read(obj)
             self._forget(name)
             if model is not None:
                 self._models[name] = model

@@ -47,7 +47,10 @@ class _Shelf:
 
     def remove(self, key: Key) -> None:
         del self.objects[key]
-        self.by_namespace[key[0]].discard(key)
+        there = self.by_namespace[key[0]]
+        there.discard(key)
+        if not there:
+            del self.by_namespace[key[0]]
         self._index(key, None)
 
     def _index(self, key: Key, obj: Object | None) -> None:

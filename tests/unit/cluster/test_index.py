@@ -96,6 +96,18 @@ def test_versions_that_nobody_asked_for_in_between_are_not_read(
     assert reader.given == ["a@4", "b@1"]
 
 
+def test_of_an_emptied_namespace_nothing_is_kept_though_nobody_asks_again(
+    store: Store, colours: Reading[tuple[str, ...]]
+) -> None:
+    index = store.read(colours, "shop")
+    assert len(index) == 2
+    store.put(POD, pod("a", "green", version=2))
+    for name in "ab":
+        store.remove(POD, pod(name, version=3))
+    assert (index._models, index._found, index._changed) == ({}, {}, {})
+    assert set(store._shelf(POD).by_namespace) == {"bank"}
+
+
 def test_an_object_that_the_reading_leaves_out_is_not_there(
     store: Store, colours: Reading[tuple[str, ...]]
 ) -> None:
