@@ -21,9 +21,10 @@ from .cluster.kinds import CHILDREN, NODE, OBSERVED, PGPOOL, POD, Kind
 from .cluster.lease import lead
 from .cluster.queue import WorkQueue
 from .cluster.store import Change, Object, Store
+from .desired import POOL_LABEL
 from .health import Sweeper
 from .reconcile import Deaths, Reconciler
-from .watching import MANAGED_SELECTOR, POOL_LABEL, Key, Router, registry
+from .watching import MANAGED_SELECTOR, Key, Router, registry
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
 """kopf wiring: what is watched, and how an event becomes a key in the work queue. Nothing is decided here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import kopf
@@ -9,13 +9,10 @@ from .agents import Target
 from .api import InvalidResourceError
 from .cluster.api import FIELD_MANAGER
 from .cluster.kinds import NODE, OBSERVED, PGBUDGET, PGPOOL, POD, Kind
-from .cluster.near import ledgers_near, pools_near
+from .cluster.near import labels_of, ledgers_near, pools_near, pools_with
 from .cluster.queue import WorkQueue
 from .cluster.store import Change, Object, Store
-
-POOL_LABEL = "pgpool.dev/pool"
-"""On every pooler pod: the name of its PgPool."""
-
+from .desired import POOL_LABEL
 
 MANAGED_SELECTOR = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 """On every child; only these are watched. One that loses the label looks deleted, and is applied again."""
@@ -83,12 +80,16 @@ class Router:
         self._store = store
         self._queue = queue
         self._near: dict[Key, set[str]] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+        """Of each pod, by uid, as they were last: what they were before is what a change takes away."""
         store.listen(self.changed)
 
-    def changed(self, kind: Kind, obj: Object, _change: Change) -> None:
+    def changed(self, kind: Kind, obj: Object, change: Change) -> None:
         """Queue what the change of `obj` can concern."""
         for key in self._concerned(kind, obj):
             self._queue.add(key)
+        if change is not Change.PUT:
+            self._forget(kind, obj["metadata"])
 
     def everything(self) -> None:
         """Queue every PgPool and PgBudget: at start, and as a resync."""
@@ -120,16 +121,26 @@ class Router:
             yield from (Key(PGPOOL, namespace, name) for name in _pools_of(meta))
 
     def _of_pod(self, pod: Object) -> Iterator[Key]:
-        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels", {})
-        if POOL_LABEL in labels:
-            yield Key(PGPOOL, namespace, labels[POOL_LABEL])
-            yield from self._ledgers(namespace, labels[POOL_LABEL], pod["metadata"]["uid"])
-        else:
-            yield from self._all(PGPOOL, namespace)
-            yield from self._all(PGBUDGET, namespace)
+        """The pools that it belongs to or did, their ledgers, those that tell of it, and its own as a server."""
+        meta, labels = pod["metadata"], labels_of(pod)
+        namespace, own = meta["namespace"], Key(PGBUDGET, meta["namespace"], meta["name"])
+        before = self._labels.get(meta["uid"], labels)
+        self._labels[meta["uid"]] = labels
+        if self._store.get(*own) is not None:
+            yield own
+        yield from self._ledgers(namespace, "", meta["uid"])
+        for pool in {name for one in (before, labels) for name in pools_with(self._store, namespace, one)}:
+            yield Key(PGPOOL, namespace, pool)
+            yield from self._ledgers(namespace, pool)
+
+    def _forget(self, kind: Kind, meta: Object) -> None:
+        if kind is POD:
+            self._labels.pop(meta["uid"], None)
+        elif kind is PGBUDGET:
+            self._near.pop(Key(kind, meta["namespace"], meta["name"]), None)
 
     def _ledgers(self, namespace: str, pool: str, pod: str = "") -> Iterator[Key]:
-        """The ledgers near a pool; all of them where one cannot be read, which may be the one."""
+        """The ledgers near a pool or a pod; all of them where one cannot be read, which may be the one."""
         try:
             near = ledgers_near(self._store, namespace, pool, pod)
         except InvalidResourceError:

@@ -7,7 +7,7 @@ import pytest
 from pgpool_operator.agents import Target
 from pgpool_operator.cluster.kinds import NODE, PGBUDGET, PGPOOL, POD, SERVICE, Kind
 from pgpool_operator.cluster.queue import WorkQueue
-from pgpool_operator.cluster.store import Store
+from pgpool_operator.cluster.store import Change, Store
 from pgpool_operator.watching import Key, Router, slim
 
 OWNER = [{"kind": "PgPool", "name": "app", "uid": "1"}]
@@ -75,7 +75,7 @@ POOLS, LEDGERS = {"shop/app", "shop/batch"}, {"shop/db1"}
         pytest.param(PGPOOL, stored("app", resourceVersion="2", x=1), {"shop/app"} | LEDGERS, id="pool"),
         pytest.param(PGBUDGET, stored("db1", resourceVersion="2", x=1), LEDGERS | POOLS, id="ledger"),
         pytest.param(POD, stored("app-rw-1", labels=LABEL), {"shop/app"} | LEDGERS, id="pooler pod"),
-        pytest.param(POD, stored("main-1"), POOLS | LEDGERS, id="database pod: a failover waits for nobody"),
+        pytest.param(POD, stored("main-1"), LEDGERS, id="pod: a ledger that cannot be read may be its own"),
         pytest.param(
             NODE,
             {"metadata": {"name": "w1", "uid": "w1", "resourceVersion": "1"}},
@@ -138,8 +138,8 @@ def apart() -> Store:
         pytest.param(
             POD,
             stored("main-1", labels={"cluster-name": "main"}),
-            {"shop/app", "shop/batch", "shop/db1-5432", "shop/db2-5432"},
-            id="database pod: what it was before is not known any more",
+            set(),
+            id="pod of a database that no pool uses",
         ),
     ],
 )
@@ -152,16 +152,70 @@ async def test_a_change_concerns_nobody_on_other_servers(
     assert await queued(queue) == concerned
 
 
-async def test_a_change_of_pods_concerns_the_pools_of_the_cluster_that_they_are() -> None:
-    store, queue = Store(), WorkQueue[Key]()
+@pytest.fixture
+def clusters() -> Store:
+    """Two pools with a database of one pod each, which has a ledger."""
+    store = Store()
     for name in ("main", "other"):
         pool = pool_on("x", name)
         pool["spec"]["database"] = {"cluster": {"provider": "patroni", "name": name}}
         store.put(PGPOOL, pool)
-        store.put(POD, stored(f"{name}-0", labels={"cluster-name": name}))
-    Router(store, queue)
-    ledger = {"spec": {"server": {"cluster": "main", "instance": "main-0"}}, "status": {}}
-    store.put(PGBUDGET, stored("main-0") | ledger)
+        store.put(POD, database_pod(name))
+        spec = {"server": {"cluster": name, "instance": f"{name}-0"}}
+        store.put(PGBUDGET, stored(f"{name}-0") | {"spec": spec, "status": {}})
+    return store
+
+
+def database_pod(cluster: str, **more: Any) -> dict[str, Any]:
+    return stored(f"{cluster}-0", **({"labels": {"cluster-name": cluster}} | more))
+
+
+async def test_a_ledger_concerns_the_pools_of_the_cluster_whose_pod_it_is_about(clusters: Store) -> None:
+    queue = WorkQueue[Key]()
+    Router(clusters, queue)
+    spec = {"server": {"cluster": "main", "instance": "main-0"}, "limit": 7}
+    clusters.put(PGBUDGET, stored("main-0", resourceVersion="2") | {"spec": spec, "status": {}})
+    assert await queued(queue) == {"shop/main", "shop/main-0"}
+
+
+async def test_a_database_pod_concerns_its_ledger_and_the_pools_that_use_it(clusters: Store) -> None:
+    queue = WorkQueue[Key]()
+    Router(clusters, queue)
+    promoted = {"cluster-name": "main", "role": "primary"}
+    clusters.put(POD, database_pod("main", labels=promoted, resourceVersion="2"))
+    assert await queued(queue) == {"shop/main", "shop/main-0"}
+
+
+@pytest.mark.parametrize("last", ["labels taken off", "labels changed", "deleted", "missed", "replaced"])
+async def test_a_database_pod_that_is_one_no_more_concerns_the_pool_that_used_it(
+    clusters: Store, last: str
+) -> None:
+    queue = WorkQueue[Key]()
+    Router(clusters, queue)
+    clusters.put(POD, database_pod("main", resourceVersion="2", x=1))
+    clusters.remove(PGBUDGET, stored("main-0", resourceVersion="2"))
+    await queued(queue)
+    if last in ("deleted", "missed"):
+        change = Change.DELETED if last == "deleted" else Change.MISSED
+        clusters.remove(POD, database_pod("main", resourceVersion="3"), change)
+    else:
+        uid = "successor" if last == "replaced" else "main-0"
+        labels = {"cluster-name": "x"} if last == "labels changed" else {}
+        clusters.put(POD, database_pod("main", labels=labels, uid=uid, resourceVersion="3"))
+    assert await queued(queue) == {"shop/main"}
+
+
+async def test_a_pool_that_came_after_its_database_hears_when_a_pod_leaves_that(clusters: Store) -> None:
+    queue = WorkQueue[Key]()
+    late = clusters.get(PGPOOL, "shop", "main")
+    assert late is not None
+    clusters.remove(PGPOOL, late)
+    Router(clusters, queue)
+    clusters.put(POD, database_pod("main", resourceVersion="2", x=1))
+    again = {**late, "metadata": late["metadata"] | {"uid": "again", "resourceVersion": "3"}}
+    clusters.put(PGPOOL, again)
+    await queued(queue)
+    clusters.put(POD, database_pod("main", labels={}, resourceVersion="4"))
     assert await queued(queue) == {"shop/main", "shop/main-0"}
 
 
@@ -194,6 +248,31 @@ async def test_a_pod_concerns_a_ledger_that_knows_it_whatever_its_label_says(apa
     Router(apart, queue)
     apart.put(POD, stored("batch-1", labels={"pgpool.dev/pool": "renamed"}))
     assert await queued(queue) == {"shop/renamed", "shop/db1-5432"}
+
+
+async def test_a_pooler_pod_that_lost_its_label_concerns_who_had_it_and_the_ledger_that_knows_it(
+    apart: Store,
+) -> None:
+    queue = WorkQueue[Key]()
+    Router(apart, queue)
+    apart.put(POD, stored("batch-1", labels={"pgpool.dev/pool": "batch"}))
+    apart.put(PGBUDGET, with_a_pod_of_batch(ledger_of("db1", "app", resourceVersion="2")))
+    await queued(queue)
+    apart.put(POD, stored("batch-1", labels={}, resourceVersion="2"))
+    assert await queued(queue) == {"shop/batch", "shop/db2-5432", "shop/db1-5432"}
+    apart.put(POD, stored("batch-1", labels={}, resourceVersion="3", deletionTimestamp="now"))
+    assert await queued(queue) == {"shop/db1-5432"}
+
+
+async def test_nothing_is_remembered_of_what_is_gone(clusters: Store) -> None:
+    queue = WorkQueue[Key]()
+    router = Router(clusters, queue)
+    router.everything()
+    for name in ("main", "other"):
+        clusters.put(POD, database_pod(name, resourceVersion="2", x=1))
+        clusters.remove(POD, database_pod(name, resourceVersion="3"))
+        clusters.remove(PGBUDGET, stored(f"{name}-0", resourceVersion="3"))
+    assert (router._labels, router._near) == ({}, {})
 
 
 async def test_everything_is_queued_as_a_resync(store: Store) -> None:

@@ -94,6 +94,13 @@ def pools_near(store: Store, namespace: str, server: str) -> set[str]:
     return using | {labels[POOL_LABEL] for labels in there if POOL_LABEL in labels}
 
 
+def pools_with(store: Store, namespace: str, labels: Mapping[str, str]) -> set[str]:
+    """The pools that a pod with these labels belongs to, as a pooler or as a server."""
+    found = (pool for label in labels.items() for pool in store.read(POOLS, namespace).find(label))
+    serving = {pool.metadata.name for pool in found if selector(pool).items() <= labels.items()}
+    return serving | ({labels[POOL_LABEL]} if POOL_LABEL in labels else set())
+
+
 def ledgers_near(store: Store, namespace: str, pool: str, pod: str = "") -> set[str]:
     """The ledgers of the servers that a pool uses, and those that still tell of it or of the pod with this uid."""
     ledgers = store.read(LEDGERS, namespace)
