@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from pgpool_pooler.contract import MONITOR_DATABASE, Grant, Mode, ServerGrant, State
+from pgpool_pooler.contract import MONITOR_DATABASE, Grant, Mode, ServerGrant
 
 from ..api import PgPool
 from ..budget import Claim, Order, allocate
@@ -60,11 +60,6 @@ def held_shares(pod: PoolerPod, server: Server) -> Mapping[str, int]:
         if (granted.host, granted.port) == (server.host, server.port):
             return granted.shares
     return {}
-
-
-def database_loads(state: State | None) -> dict[str, int]:
-    """Busy and waiting clients by database."""
-    return {d.name: d.active + d.waiting for d in state.databases} if state else {}
 
 
 class PeerIds:

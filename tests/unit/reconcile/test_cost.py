@@ -17,7 +17,6 @@ from pgpool_pooler.contract import GRANT_ANNOTATION
 from tests.support.shop import PORT, Shop, pod_manifest, pool_manifest, state_of
 
 M = TypeVar("M")
-POOL_LABEL = "pgpool.dev/pool"
 
 
 class CountingStore(Store):
