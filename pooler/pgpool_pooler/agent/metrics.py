@@ -19,8 +19,16 @@ _COUNTERS: Final = {
     "total_query_count": ("queries", "Queries pooled", 1.0),
     "total_received": ("received_bytes", "Bytes received from clients and servers", 1.0),
     "total_sent": ("sent_bytes", "Bytes sent to clients and servers", 1.0),
-    "total_xact_time": ("transaction_seconds", "Backend time in transactions", _MICROSECONDS),
-    "total_query_time": ("query_seconds", "Backend time in queries", _MICROSECONDS),
+    "total_xact_time": (
+        "transaction_seconds",
+        "Time in transactions, the queue included: subtract wait_seconds",
+        _MICROSECONDS,
+    ),
+    "total_query_time": (
+        "query_seconds",
+        "Time in queries, the queue included: subtract wait_seconds",
+        _MICROSECONDS,
+    ),
     "total_wait_time": (
         "wait_seconds",
         "Time clients waited for a backend, once they got one",
@@ -85,7 +93,8 @@ def _pod_metrics(facts: Facts, pool: str) -> Iterable[Metric]:
     if facts.activity is not None:
         backends = GaugeMetricFamily(
             "pgpool_server_backends",
-            "Backends of the whole pool on the server, by what they do; only while clients wait",
+            "Backends of the whole pool on the server, by what they do; only while clients wait, "
+            "and with a monitor for 15 s of each minute too",
             labels=["pool", "class"],
         )
         for what, count in facts.activity.model_dump(exclude={"age_seconds"}).items():

@@ -98,7 +98,8 @@ class ServerState(Wire):
     error: str = ""
     identity: ServerIdentity | None = None
     activity: Activity | None = None
-    """None: nobody looked of late, as nobody waits, or the look got no answer."""
+    """None: nobody looked of late, as nobody waits, or the look got no answer. A monitor also looks once a minute
+    while nobody waits; what it saw is here for 15 s."""
 
 
 class State(Wire):
@@ -129,7 +130,7 @@ class State(Wire):
     """Backend time in ended transactions since the engine started, summed (PgBouncer: total_xact_time without
     total_wait_time). It may go back a little: PgBouncer books a wait when it ends, the work only later."""
     query_seconds: float = 0.0
-    """The part of it in which a query ran (PgBouncer: total_query_time)."""
+    """The part of it in which a query ran (PgBouncer: total_query_time without total_wait_time)."""
     cpu_seconds: float = 0.0
     """The engine's user + system time since it started."""
     cpu_available: float = 0.0

@@ -5,9 +5,9 @@ how it takes a change of its caps, because that decides how the budget can be mo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol
 
 from pgpool_pooler.contract import MONITOR_DATABASE, Endpoint, Peers, PoolConfig, PoolMode
 
@@ -92,10 +92,6 @@ class Setup:
     crowd: Mapping[str, int] = field(default_factory=dict)
     """Database -> users that have clients there now."""
 
-    def with_limits(self, limits: Mapping[str, int]) -> Self:
-        """The same with other limits."""
-        return replace(self, limits=dict(limits))
-
     def pool_mode(self, database: str) -> PoolMode:
         """The database's own pool mode."""
         for entry in self.material.config.databases:
@@ -134,7 +130,7 @@ class EngineStatus:
     max_clients: int = 0
     """Clients that the engine takes at most; 0: not known."""
     transactions: int = 0
-    """Ended since the engine started; as the seconds, of the clients' databases."""
+    """Begun since the engine started; as the seconds, of the clients' databases."""
     busy_seconds: float = 0.0
     """Of connections in transactions."""
     query_seconds: float = 0.0
