@@ -2,7 +2,7 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster.metrics_server import IMAGE, MANIFESTS, PROGRAM
+from e2e.cluster.metrics_server import IMAGE, MANIFESTS
 
 
 def objects() -> list[dict[str, Any]]:
@@ -20,10 +20,6 @@ def test_the_pod_runs_the_image_that_is_built_and_nobody_looks_for_it_elsewhere(
 
     assert container["image"] == IMAGE
     assert container["imagePullPolicy"] == "Never"
-
-
-def test_another_version_is_another_image() -> None:
-    assert IMAGE.endswith(f":{PROGRAM.version}")
 
 
 def test_the_api_is_answered_by_the_pod_that_runs() -> None:
