@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from e2e.judge.connection_log import Verdict, judge
 from e2e.judge.load import Result, follow_log
 from e2e.judge.sampler import Sampler, Samples
+from e2e.kube import eventually
 from e2e.world import USER, Postgres
 
 
@@ -21,20 +22,31 @@ class Watched:
 
 @contextmanager
 def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> Iterator[Watched]:
-    """Follows the primary's connection log and samples pg_stat_activity while the block runs."""
-    rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
+    """Follows the primary's connection log and samples pg_stat_activity while the block runs.
+
+    Who is connected is asked once the log is seen to arrive: a session is among those or has a line, or both.
+    """
     lines: list[str] = []
     with follow_log(database.kubectl, "main-a-0") as follower:
         reader = threading.Thread(target=lambda: lines.extend(follower.stdout or ()))
         reader.start()
         try:
+            eventually("the log is followed", lambda: _login_is_told(database, lines))
+            asked_at = len(lines)
+            rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
             with Sampler(database.dsn(), sorted(users)) as samples:
                 seen = Watched(samples)
                 yield seen
         finally:
             follower.terminate()
             reader.join()
-    seen.log = judge(lines, users, [pid for (pid,) in rows])
+    seen.log = judge(lines[asked_at:], users, [pid for (pid,) in rows])
+
+
+def _login_is_told(database: Postgres, lines: list[str]) -> bool:
+    """Logs in at each call: the line of an earlier login may have been written before the log was followed."""
+    database.query("SELECT 1")
+    return bool(lines)
 
 
 def report(title: str, seen: Watched, load: Result) -> None:
