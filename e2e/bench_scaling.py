@@ -70,32 +70,38 @@ def _checks(pool: Pool, known: set[str]) -> Mapping[str, Callable[[], bool]]:
     def new() -> list[Object]:
         return [pod for pod in pool.pods("write") if pod["metadata"]["name"] not in known]
 
+    at_rest: dict[str, int] = {}
+    """The transactions of each new pod when it was first seen ready: its agent's own, while it warmed up."""
+
+    def decided() -> bool:
+        deployment = pool.kubectl.get("deployment", f"{pool.name}-rw")
+        assert deployment is not None, f"no Deployment {pool.name}-rw"
+        return bool(deployment["spec"]["replicas"] > len(known))
+
     def ready() -> bool:
-        return any(
-            condition["type"] == "Ready" and condition["status"] == "True"
-            for pod in new()
-            for condition in pod.get("status", {}).get("conditions", ())
-        )
+        for pod in new():
+            if _is_ready(pod):
+                at_rest.setdefault(pod["metadata"]["name"], _state(pod)["transactions"])
+        return bool(at_rest)
 
     def queried() -> bool:
-        return any(_clients(pod) > 0 for pod in new())
+        pods = [pod for pod in new() if pod["metadata"]["name"] in at_rest]
+        states = {pod["metadata"]["name"]: _state(pod) for pod in pods}
+        return any(said["clients"] and said["transactions"] > at_rest[name] for name, said in states.items())
 
-    deployment = f"{pool.name}-rw"
-    return {
-        "decision": lambda: (
-            (pool.kubectl.get("deployment", deployment) or {})["spec"]["replicas"] > len(known)
-        ),
-        "pod ready": ready,
-        "first query": queried,
-    }
+    return {"decision": decided, "pod ready": ready, "first query": queried}
 
 
-def _clients(pod: Object) -> int:
-    """Clients that use a connection of this pod now; it is not counted before it is ready."""
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _state(pod: Object) -> Object:
+    """What the pod says of itself."""
     address = f"http://{pod['status']['podIP']}:{HTTP_PORT}/v1/state"
     with urllib.request.urlopen(address, timeout=10) as answer:
-        state = json.load(answer)
-    return sum(database["active"] for database in state["databases"]) if state["ready"] else 0
+        return dict(json.load(answer))
 
 
 def _hpa() -> Object:
