@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from ipaddress import IPv4Address
 from typing import Self
 
@@ -96,13 +97,15 @@ class SimulatedPods:
         self._pods[self._addresses[uid]] = pod
 
     async def _make_ready(self, name: str, address: str) -> None:
+        """Where it is gone already, the watch is about to say so."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
         status = {"podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]}
         body = json.dumps({"status": status})
         headers = {"Content-Type": STRATEGIC}
         async with self._api.patch(f"{self._path}/{name}/status", data=body, headers=headers) as answer:
-            answer.raise_for_status()
+            if answer.status != HTTPStatus.NOT_FOUND:
+                answer.raise_for_status()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
