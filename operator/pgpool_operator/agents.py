@@ -17,7 +17,7 @@ from pgpool_pooler.contract import ServerState, State
 
 from . import metrics
 from .budget import expected_demand
-from .scaling import History, PodLoad, sample
+from .scaling import History, PodLoad, crowded, sample
 
 log = structlog.get_logger()
 
@@ -165,7 +165,9 @@ def _take_in(follower: _Follower, state: State) -> bool:
         for d in state.databases
     }
     follower.heard_at = now
-    return before is None or matters(before, state) or _rounded(demand) != _rounded(follower.demand)
+    if before is None or crowded(before) is not crowded(state):
+        return True
+    return matters(before, state) or _rounded(demand) != _rounded(follower.demand)
 
 
 def _report_acknowledgement(follower: _Follower, state: State) -> None:

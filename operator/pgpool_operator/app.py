@@ -23,7 +23,7 @@ from .cluster.queue import WorkQueue
 from .cluster.store import Change, Object, Store
 from .desired import POOL_LABEL
 from .health import Sweeper
-from .reconcile import Deaths, Reconciler
+from .reconcile import FINISHED, Deaths, Reconciler
 from .watching import MANAGED_SELECTOR, Key, Router, registry
 
 log = structlog.get_logger()
@@ -234,7 +234,8 @@ async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:
 def _targets(store: Store) -> Iterator[Target]:
     """Every pooler pod that can be asked."""
     for pod in store.all(POD):
-        meta, address = pod["metadata"], pod.get("status", {}).get("podIP")
+        meta, status = pod["metadata"], pod.get("status", {})
+        address = None if status.get("phase") in FINISHED else status.get("podIP")
         if POOL_LABEL in meta.get("labels", {}) and address:
             yield Target(meta["uid"], meta["namespace"], meta["name"], address)
 

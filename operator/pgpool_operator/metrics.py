@@ -1,5 +1,6 @@
 """Prometheus metrics of the operator itself; the poolers serve their own."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -33,6 +34,11 @@ POOLER_CLIENTS = Gauge(
     _ENDPOINT,
 )
 POOLER_WAITING = Gauge("pgpool_pooler_clients_waiting", "Clients in the queues of an endpoint.", _ENDPOINT)
+POOLER_LONGEST_WAIT = Gauge(
+    "pgpool_pooler_wait_seconds_longest",
+    "How long the first client in a queue had waited, at most.",
+    _ENDPOINT,
+)
 POOLER_BACKENDS = Gauge(
     "pgpool_pooler_backends_share", "Backends in use, of those that an endpoint's clients may use.", _ENDPOINT
 )
@@ -45,11 +51,28 @@ DECISIONS = Counter(
 )
 
 
-def forget_load(namespace: str, pool: str, endpoint: str) -> None:
+def forget_load(namespace: str, pool: str, endpoint: str, reasons: Iterable[str]) -> None:
     """The endpoint is gone."""
-    for gauge in (POOLER_CPU, POOLER_CLIENTS, POOLER_WAITING, POOLER_BACKENDS, SATURATED, DECIDED):
+    for gauge in (
+        POOLER_CPU,
+        POOLER_CLIENTS,
+        POOLER_WAITING,
+        POOLER_LONGEST_WAIT,
+        POOLER_BACKENDS,
+        SATURATED,
+    ):
         with suppress(KeyError):
             gauge.remove(namespace, pool, endpoint)
+    forget_decisions(namespace, pool, endpoint, reasons)
+
+
+def forget_decisions(namespace: str, pool: str, endpoint: str, reasons: Iterable[str]) -> None:
+    """It does not scale any more."""
+    with suppress(KeyError):
+        DECIDED.remove(namespace, pool, endpoint)
+    for reason in reasons:
+        with suppress(KeyError):
+            DECISIONS.remove(namespace, pool, endpoint, reason)
 
 
 def forget_budget(namespace: str, budget: str) -> None:

@@ -16,7 +16,7 @@ from pgpool_operator.api import (
     WriteAutoscaling,
 )
 from pgpool_operator.budget.book import Book
-from pgpool_operator.scaling import policies
+from pgpool_operator.scaling import Limit, policies
 from tests.simulator import ALWAYS, Database, Load, Poolers, Run, Scenario, Silence, Work, simulate
 
 few = settings(deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
@@ -179,8 +179,9 @@ def test_the_number_of_pods_stays_between_the_limits_and_fits(scenario: Scenario
     floor = 1 + scenario.poolers.monitor
     limits = scenario.autoscaling
     for look in run.looks:
-        assert limits.min_replicas <= look.replicas <= limits.max_replicas
-        assert look.fitting <= look.replicas
+        assert look.replicas <= limits.max_replicas
+        assert look.replicas >= limits.min_replicas or look.limit is Limit.BUDGET_FLOOR
+        assert look.fitting == look.replicas
         assert look.fitting * floor <= run.budget
     for moment in run.moments:
         assert all(cap == 0 or cap >= floor for cap in moment.caps.values())

@@ -27,6 +27,7 @@ from pgpool_operator.scaling import (
     EndpointView,
     History,
     Remembered,
+    ServerView,
     cause_of,
     least_missed,
     look,
@@ -197,14 +198,15 @@ class Control:
 
     def _decide(self) -> None:
         now, autoscaling = self._clock.now, self._scenario.autoscaling
+        cpus = self._scenario.database.cpus
         loads = [followed.history.load(now) for followed in self._staying()]
         known = [load for load in loads if load is not None]
         view = EndpointView(
             current=min(max(self.replicas, autoscaling.min_replicas), autoscaling.max_replicas),
             minimum=autoscaling.min_replicas,
             maximum=autoscaling.max_replicas,
-            loads=loads,
-            cause=prevailing(cause_of(load.backends, self._scenario.database.cpus) for load in known),
+            room=self._fitting(autoscaling.max_replicas),
+            servers=(ServerView(loads, prevailing(cause_of(load.backends, cpus) for load in known)),),
         )
         outlook, self._remembered = look(view, self._remembered, now, autoscaling.behavior)
         decision = outlook.decision

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pgpool_operator.scaling import EndpointView, PodLoad, Sample
+from pgpool_operator.scaling import Cause, EndpointView, PodLoad, Sample, ServerView
 from pgpool_operator.scaling.signals import Backends
 
 QUIET = PodLoad(
@@ -23,7 +23,9 @@ BUSY_AND_FULL = replace(FULL, cpu=0.95)
 
 def view(*loads: PodLoad | None, **facts: object) -> EndpointView:
     """An endpoint with these pods, all of them wanted, between 2 and 8."""
-    given = EndpointView(current=len(loads), minimum=2, maximum=8, loads=loads)
+    cause = facts.pop("cause", Cause.UNKNOWN)
+    server = ServerView(loads, cause, bool(facts.pop("reachable", True)))  # type: ignore[arg-type]
+    given = EndpointView(current=len(loads), minimum=2, maximum=8, room=64, servers=(server,))
     return replace(given, **facts)  # type: ignore[arg-type]
 
 

@@ -88,22 +88,31 @@ def plans(
     return found
 
 
-def why_limited(
-    facts: PoolFacts, endpoint: Endpoint, count: int, plan: EndpointPlan, budgets: Mapping[str, int]
-) -> str:
-    """Why fewer pods run than `count`, which are wanted; empty if they do not."""
-    if plan.replicas >= count:
-        return ""
+def rooms(
+    facts: PoolFacts, neighbours: Mapping[str, Sequence[PoolFacts]], budgets: Mapping[str, int]
+) -> dict[Endpoint, int]:
+    """The most pods that each endpoint that scales could run now; those of unknown budgets are left out."""
+    found: dict[Endpoint, int] = {}
+    for endpoint in endpoints(facts.pool):
+        scaling = autoscaling(facts, endpoint)
+        if scaling is not None:
+            most = plans(facts, neighbours, budgets, {endpoint: scaling.max_replicas}).get(endpoint)
+            if most is not None:
+                found[endpoint] = most.replicas
+    return found
+
+
+def why_no_more(facts: PoolFacts, endpoint: Endpoint, plan: EndpointPlan, budgets: Mapping[str, int]) -> str:
+    """Why there is no room for more pods than are planned."""
     needs = floor(facts)
     of = _needed_for(facts)
-    has = ", ".join(f"{name} has {budgets[name]}" for name in sorted(_loads(facts, endpoint, count)))
+    has = ", ".join(
+        f"{name} has {budgets[name]}" for name in sorted(_loads(facts, endpoint, plan.replicas + 1))
+    )
     remedy = "more CPU or fewer databases make room"
     if not plan.replicas:
         return f"{of} need {needs} connections for one pod, {has}: {remedy}"
-    return (
-        f"{endpoint.value} wants {count} pods, gets {plan.replicas}: each needs {needs} for {of}, {has} "
-        f"for all pools and keeps {needs} for a rollout; {remedy}"
-    )
+    return f"each needs {needs} for {of}, {has} for all pools and keeps {needs} for a rollout; {remedy}"
 
 
 def _needed_for(facts: PoolFacts) -> str:

@@ -11,6 +11,10 @@ from ..desired import ENDPOINT_LABEL, POOL_LABEL
 
 Object = dict[str, Any]
 
+FINISHED = ("Failed", "Succeeded")
+"""Phases of a pod that the kubelet does not start again."""
+DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+
 
 @dataclass(frozen=True)
 class PoolerPod:
@@ -38,6 +42,8 @@ class PoolerPod:
     grant: Grant | None
     """What its annotation says; None without one, or with one that cannot be read."""
     config_hash: str
+    deletion_cost: str
+    """What its controller was told of its leaving; 0 if nothing."""
 
     @property
     def full_pool(self) -> str:
@@ -70,10 +76,11 @@ def read_pod(raw: Object) -> PoolerPod:
         ),
         deleted=deleted,
         ended=_ended(spec, status),
-        finished=status.get("phase") in ("Failed", "Succeeded"),
+        finished=status.get("phase") in FINISHED,
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ())),
         grant=_grant(annotations.get(GRANT_ANNOTATION, "")),
         config_hash=annotations.get(CONFIG_HASH_ANNOTATION, ""),
+        deletion_cost=annotations.get(DELETION_COST_ANNOTATION, "0"),
     )
 
 

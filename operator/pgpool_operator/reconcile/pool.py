@@ -33,8 +33,8 @@ from ..scaling import Outlook
 from ..status import EndpointFacts, Facts, as_json, pgpool_status, server_facts
 from ..status import events as status_events
 from ..watching import slim
-from .capacity import plans, wanted, why_limited
-from .pods import PoolerPod
+from .capacity import plans, rooms, wanted, why_no_more
+from .pods import DELETION_COST_ANNOTATION, PoolerPod
 from .pokes import Pokes
 from .scaler import Scaler
 from .secrets import SecretVersions
@@ -52,8 +52,7 @@ REFUSED_SECONDS = 10.0
 CONFLICT_SECONDS = 0.1
 """Until a pod that was written by somebody else meanwhile is looked at again."""
 
-DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
-LEAVING_COST = "-1"
+LEAVING_COST, STAYING_COST = "-1", "0"
 """Of several pods that serve, a ReplicaSet ends those first whose deletion costs least; without a word it is 0."""
 
 REVERTED_SECONDS = 3600.0
@@ -74,8 +73,10 @@ class _Decided:
     outlooks: Mapping[Endpoint, Outlook]
 
     def wanted(self, facts: PoolFacts, endpoint: Endpoint) -> int:
-        """The pods that the user or autoscaling asks for."""
-        return self.asked.get(endpoint, wanted(facts, endpoint))
+        """The pods that the user or autoscaling asks for, whatever the budget has room for."""
+        if endpoint in self.asked:
+            return max(self.asked[endpoint], self.outlooks[endpoint].view.minimum)
+        return wanted(facts, endpoint)
 
     @property
     def asked(self) -> Mapping[Endpoint, int]:
@@ -121,7 +122,7 @@ class PoolReconciler:
         if facts is None:
             self._scaler.forget(namespace, name)
             return None
-        decided, refused, pause = _decide(facts, world, self._scaler.look(facts)), "", None
+        decided, refused, pause = _decide(facts, world, self._scaler), "", None
         try:
             await self._ensure_budgets(facts)
             await self._apply(facts, decided)
@@ -164,9 +165,12 @@ class PoolReconciler:
         if surplus <= 0:
             return
         endpoint = desired["metadata"]["labels"][ENDPOINT_LABEL]
-        present = [pod for pod in facts.pods if pod.endpoint == endpoint and not pod.deleted]
-        for pod in self._scaler.least_missed(present, surplus):
-            await self._pods.annotate(pod, {DELETION_COST_ANNOTATION: LEAVING_COST})
+        present = [p for p in facts.pods if p.endpoint == endpoint and not (p.deleted or p.finished)]
+        leaving = {pod.uid for pod in self._scaler.least_missed(present, surplus)}
+        for pod in present:
+            cost = LEAVING_COST if pod.uid in leaving else STAYING_COST
+            if pod.deletion_cost != cost:
+                await self._pods.annotate(pod, {DELETION_COST_ANNOTATION: cost})
 
     async def _refuse_foreign(self, kind: Kind, manifest: Manifest) -> None:
         """A name may be taken by an object that is not the pool's: it is never overwritten."""
@@ -235,7 +239,7 @@ class PoolReconciler:
         return []
 
     def _states(self, facts: PoolFacts) -> tuple[State, ...]:
-        found = (self._agents.state(pod.uid) for pod in facts.pods if not pod.deleted)
+        found = (self._agents.state(pod.uid) for pod in facts.pods if not (pod.deleted or pod.finished))
         return tuple(state for state in found if state is not None)
 
     def _facts(self, facts: PoolFacts, world: World, decided: _Decided, refused: str) -> Facts:
@@ -271,7 +275,7 @@ class PoolReconciler:
         return EndpointFacts(
             wanted=count,
             fit=plan.replicas if plan else live.get("spec", {}).get("replicas", 0),
-            why=why_limited(facts, endpoint, count, plan, decided.budgets) if plan else "",
+            why=why_no_more(facts, endpoint, plan, decided.budgets) if plan else "",
             pods=status.get("replicas", 0),
             ready=status.get("readyReplicas", 0),
             updated=status.get("updatedReplicas", 0),
@@ -290,7 +294,7 @@ class PoolReconciler:
             await events.post(self._api, raw, event.kind, event.reason, event.message)
 
 
-def _decide(facts: PoolFacts, world: World, outlooks: Mapping[Endpoint, Outlook]) -> _Decided:
+def _decide(facts: PoolFacts, world: World, scaler: Scaler) -> _Decided:
     budgets, neighbours = {}, {}
     for server in facts.discovery.servers:
         neighbours[server.name] = world.on_server(server.name)
@@ -300,6 +304,7 @@ def _decide(facts: PoolFacts, world: World, outlooks: Mapping[Endpoint, Outlook]
     peers = {
         pod.grant.peer_id: pod.address for pod in facts.pods if pod.grant and pod.address and not pod.ended
     }
+    outlooks = scaler.look(facts, rooms(facts, neighbours, budgets))
     return _Decided(plans(facts, neighbours, budgets, asked(outlooks)), peers, budgets, outlooks)
 
 

@@ -1,6 +1,6 @@
 """The load of a pool's endpoints: observed by the agents, judged by `scaling`, remembered between two looks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pgpool_pooler.contract import Endpoint, State
 
@@ -8,12 +8,15 @@ from .. import metrics
 from ..agents import Agents
 from ..desired import endpoints
 from ..scaling import (
-    Cause,
     EndpointView,
     Outlook,
-    PodLoad,
+    Reason,
     Remembered,
+    Said,
+    ServerView,
+    Settled,
     cause_of,
+    crowded,
     least_missed,
     look,
     prevailing,
@@ -34,27 +37,24 @@ class Scaler:
         self._now = now
         self._remembered: dict[tuple[str, Endpoint], Remembered] = {}
 
-    def look(self, facts: PoolFacts) -> dict[Endpoint, Outlook]:
-        """What the load of each endpoint comes to now."""
-        found = {endpoint: self._look(facts, endpoint) for endpoint in endpoints(facts.pool)}
-        for endpoint, outlook in found.items():
-            _measure(facts, endpoint, outlook)
-        return found
+    def look(self, facts: PoolFacts, room: Mapping[Endpoint, int]) -> dict[Endpoint, Outlook]:
+        """What the load of each endpoint comes to now. `room` are the pods that the budget can feed, as far as it
+        is known."""
+        present = endpoints(facts.pool)
+        self._forget(facts.key, set(Endpoint) - set(present))
+        return {endpoint: self._look(facts, endpoint, room.get(endpoint)) for endpoint in present}
 
     def forget(self, namespace: str, name: str) -> None:
         """The pool is gone."""
-        for endpoint in Endpoint:
-            if self._remembered.pop((f"{namespace}/{name}", endpoint), None) is not None:
-                metrics.forget_load(namespace, name, endpoint.value)
+        self._forget(f"{namespace}/{name}", Endpoint)
 
     def pause(self, facts: PoolFacts) -> float | None:
         """When to look again: while something happens, soon; else when a pod says something new."""
         for endpoint in endpoints(facts.pool):
-            scaling = autoscaling(facts, endpoint)
+            scaling, said = autoscaling(facts, endpoint), self._remembered[facts.key, endpoint].said
             above = scaling is not None and wanted(facts, endpoint) > least(facts, scaling)
-            said = self._remembered[facts.key, endpoint].said
-            unsaid = bool(facts.pods) and (said is None or not said.quiet)
-            if above or unsaid or (said is not None and said.said.saturation is not None):
+            unsaid = said is None and any(pod.endpoint is endpoint for pod in facts.pods)
+            if above or unsaid or (said is not None and not _at_rest(said)):
                 return LOOK_SECONDS
         states = (self._agents.state(pod.uid) for pod in facts.pods)
         return LOOK_SECONDS if any(state is not None and _loaded(state) for state in states) else None
@@ -65,51 +65,73 @@ class Scaler:
         chosen = least_missed({uid: self._agents.load(uid) for uid in present}, count)
         return tuple(present[uid] for uid in chosen)
 
-    def _look(self, facts: PoolFacts, endpoint: Endpoint) -> Outlook:
+    def _forget(self, pool: str, gone: Iterable[Endpoint]) -> None:
+        namespace, name = pool.split("/")
+        for endpoint in gone:
+            if self._remembered.pop((pool, endpoint), None) is not None:
+                metrics.forget_load(namespace, name, endpoint.value, list(Reason))
+
+    def _look(self, facts: PoolFacts, endpoint: Endpoint, room: int | None) -> Outlook:
         key, scaling = (facts.key, endpoint), autoscaling(facts, endpoint)
         outlook, self._remembered[key] = look(
-            self._view(facts, endpoint),
+            self._view(facts, endpoint, room),
             self._remembered.get(key, Remembered()),
             self._now(),
             scaling.behavior if scaling else None,
         )
+        _measure(facts, endpoint, outlook)
         return outlook
 
-    def _view(self, facts: PoolFacts, endpoint: Endpoint) -> EndpointView:
-        pods = [p for p in facts.pods if p.endpoint is endpoint and not (p.deleted or p.finished)]
-        loads = {pod.uid: self._agents.load(pod.uid) for pod in pods}
-        states = [state for pod in pods if (state := self._agents.state(pod.uid)) is not None]
+    def _view(self, facts: PoolFacts, endpoint: Endpoint, room: int | None) -> EndpointView:
+        pods: dict[str, list[PoolerPod]] = {}
+        for pod in facts.pods:
+            if pod.endpoint is endpoint and not (pod.deleted or pod.finished):
+                pods.setdefault(facts.placement.get(pod.uid, ""), []).append(pod)
         current, scaling = wanted(facts, endpoint), autoscaling(facts, endpoint)
+        maximum = scaling.max_replicas if scaling else current
         return EndpointView(
             current=current,
             minimum=least(facts, scaling) if scaling else current,
-            maximum=scaling.max_replicas if scaling else current,
-            loads=tuple(loads.values()),
-            cause=prevailing(_cause(facts, uid, load) for uid, load in loads.items()),
-            reachable=not any(server.reachable is False for state in states for server in state.servers),
+            maximum=maximum,
+            room=maximum if room is None else room,
+            servers=tuple(self._server(facts, name, pods[name]) for name in sorted(pods)),
             sessions=has_sessions(facts.pool),
+            paused=facts.pool.spec.paused,
+        )
+
+    def _server(self, facts: PoolFacts, name: str, pods: Sequence[PoolerPod]) -> ServerView:
+        loads = {pod.uid: self._agents.load(pod.uid) for pod in pods}
+        server = facts.server(name)
+        cpus = float(server.cpu or 0) if server else 0.0
+        # A pod that is silent knows nothing of now: only those that are heard say whether the server answers.
+        heard = [state for uid, load in loads.items() if load and (state := self._agents.state(uid))]
+        tried = [s.reachable for state in heard for s in state.servers if s.reachable is not None]
+        return ServerView(
+            loads=tuple(loads.values()),
+            cause=prevailing(cause_of(load.backends, cpus) for load in loads.values() if load),
+            reachable=any(tried) or not tried,
         )
 
 
-def _cause(facts: PoolFacts, uid: str, load: PodLoad | None) -> Cause:
-    """What the pod's server is busy with."""
-    server = facts.server(facts.placement.get(uid, ""))
-    if load is None or server is None:
-        return Cause.UNKNOWN
-    return cause_of(load.backends, float(server.cpu or 0))
+def _at_rest(said: Settled[Said]) -> bool:
+    return said.quiet and said.said.saturation is None
 
 
 def _loaded(state: State) -> bool:
-    return any(database.active or database.waiting for database in state.databases)
+    return crowded(state) or any(database.active or database.waiting for database in state.databases)
 
 
 def _measure(facts: PoolFacts, endpoint: Endpoint, outlook: Outlook) -> None:
-    view, labels = outlook.view, (*facts.key.split("/"), endpoint.value)
+    view, meta = outlook.view, facts.pool.metadata
+    labels = meta.namespace, meta.name, endpoint.value
     metrics.POOLER_CPU.labels(*labels).set(view.cpu)
     metrics.POOLER_CLIENTS.labels(*labels).set(view.clients)
     metrics.POOLER_WAITING.labels(*labels).set(view.waiting)
+    metrics.POOLER_LONGEST_WAIT.labels(*labels).set(view.longest_wait)
     metrics.POOLER_BACKENDS.labels(*labels).set(view.active / view.cap if view.cap else 0.0)
     metrics.SATURATED.labels(*labels).set(bool(outlook.said and outlook.said.saturation))
     if outlook.decision is not None:
         metrics.DECISIONS.labels(*labels, outlook.decision.reason.value).inc()
         metrics.DECIDED.labels(*labels).set(outlook.decision.replicas)
+    else:
+        metrics.forget_decisions(*labels, list(Reason))

@@ -4,8 +4,9 @@ from .cause import Cause, cause_of, prevailing
 from .decision import Decision, Limit
 from .leaving import least_missed
 from .outlook import Outlook, Remembered, Said, look
-from .signals import History, PodLoad, Sample, sample
-from .view import EndpointView, Reason
+from .settle import Settled
+from .signals import History, PodLoad, Sample, crowded, sample
+from .view import EndpointView, Reason, ServerView
 from .words import explained, meaning
 
 __all__ = [
@@ -20,7 +21,10 @@ __all__ = [
     "Remembered",
     "Said",
     "Sample",
+    "ServerView",
+    "Settled",
     "cause_of",
+    "crowded",
     "explained",
     "least_missed",
     "look",

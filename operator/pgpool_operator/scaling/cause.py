@@ -23,11 +23,6 @@ class Cause(StrEnum):
     HELD = "Held"
     """Clients are in transactions and ask nothing."""
 
-    @property
-    def saturated(self) -> bool:
-        """The database itself is the bottleneck."""
-        return self in (Cause.CPU, Cause.IO, Cause.LOCK)
-
 
 def cause_of(backends: Backends | None, cpus: float) -> Cause:
     """The cause on one server with `cpus` CPUs.

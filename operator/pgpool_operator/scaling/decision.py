@@ -15,6 +15,7 @@ class Limit(StrEnum):
 
     TOO_MANY_REPLICAS = "TooManyReplicas"
     DATABASE_SATURATED = "DatabaseSaturated"
+    BUDGET_FLOOR = "BudgetFloor"
     SESSION_MODE = "SessionMode"
     FROZEN = "Frozen"
 
@@ -24,7 +25,7 @@ class Decision:
     """How many pods shall run, and why."""
 
     replicas: int
-    """As far as the budget has room, which is not decided here."""
+    """Pods to run now."""
     reason: Reason
     limit: Limit | None
     memory: Memory
@@ -36,7 +37,7 @@ def decide(view: EndpointView, memory: Memory, now: float, up: ScalingRules, dow
     wish = opinion(view)
     limit = _limit(wish, view)
     asked = view.current if limit is Limit.SESSION_MODE else wish.replicas
-    wanted = min(max(asked, view.minimum), view.maximum)
+    wanted = _within(asked, view)
     memory = behavior.recommended(memory, wanted, now, up, down)
     stable = behavior.stabilized(memory, view.current, now, up, down)
     return Decision(_paced(stable, view, memory, now, up, down), wish.reason, limit, memory)
@@ -51,7 +52,12 @@ def _paced(
     else:
         # One at a time, whatever the policies allow: the prediction is tried on each step.
         paced = max(stable, behavior.lowest(memory, view.current, now, down), view.current - 1)
-    return min(max(paced, view.minimum), view.maximum)
+    return _within(paced, view)
+
+
+def _within(replicas: int, view: EndpointView) -> int:
+    """Minimum and maximum are the user's; what the budget has no room for could not start."""
+    return min(max(replicas, view.minimum), view.maximum, view.room)
 
 
 def _limit(wish: Opinion, view: EndpointView) -> Limit | None:
@@ -59,6 +65,8 @@ def _limit(wish: Opinion, view: EndpointView) -> Limit | None:
         return Limit.FROZEN
     if wish.vetoed:
         return Limit.DATABASE_SATURATED
+    if min(max(wish.replicas, view.minimum), view.maximum) > view.room:
+        return Limit.BUDGET_FLOOR
     if wish.replicas > view.maximum:
         return Limit.TOO_MANY_REPLICAS
     return Limit.SESSION_MODE if view.sessions and wish.replicas < view.current else None

@@ -6,8 +6,8 @@ from .signals import PodLoad
 
 
 def least_missed(loads: Mapping[str, PodLoad | None], count: int) -> tuple[str, ...]:
-    """The keys of `count` pods whose leaving hurts least: those that take no clients, then those with the
-    fewest, of these those whose connections are used least."""
+    """The keys of `count` pods whose leaving hurts least: those whose load is not known (they take no clients, or
+    are silent), then those with the fewest clients, of these those whose connections are used least."""
 
     def hurt(key: str) -> tuple[float, float, str]:
         load = loads[key]

@@ -6,7 +6,7 @@ from ..api import Behavior
 from .behavior import Memory
 from .decision import Decision, Limit, decide
 from .saturation import saturation
-from .settle import Settled, saying, settle
+from .settle import Settled, settle
 from .view import EndpointView, Reason
 
 
@@ -27,6 +27,8 @@ class Remembered:
     """What one look leaves to the next."""
 
     memory: Memory = field(default_factory=Memory)
+    replicas: int | None = None
+    """What was decided. The status says it too, but not before it was written."""
     said: Settled[Said] | None = None
 
 
@@ -45,16 +47,20 @@ def look(
     view: EndpointView, before: Remembered, now: float, behavior: Behavior | None
 ) -> tuple[Outlook, Remembered]:
     """Judge the load at `now` (seconds, monotonic); without `behavior` the number of pods is not decided here."""
-    said = before.said
-    view = replace(view, said=said.said.saturation if said else None)
+    if not view.loads:
+        before = replace(before, said=None)
+    decided = view.current if before.replicas is None or behavior is None else before.replicas
+    view = replace(view, current=decided, said=before.said.said.saturation if before.said else None)
     decision = None
     if behavior is not None:
         decision = decide(view, before.memory, now, behavior.scale_up, behavior.scale_down)
+    said = before.said
     if view.known or not view.reachable:
-        seen = _seen(view, decision)
-        said = settle(said, seen, now) if said else saying(seen, now)
-    memory = decision.memory if decision else before.memory
-    return Outlook(view, decision, said.said if said else None), Remembered(memory, said)
+        said = settle(said, _seen(view, decision), now)
+    outlook = Outlook(view, decision, said.said if said else None)
+    if decision is None:
+        return outlook, Remembered(said=said)
+    return outlook, Remembered(decision.memory, decision.replicas, said)
 
 
 def _seen(view: EndpointView, decision: Decision | None) -> Said:

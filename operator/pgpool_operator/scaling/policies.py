@@ -11,14 +11,15 @@
 | low without one | nowhere      | spare      | any               | remove: PoolerIdle           |
 | here and there  | nowhere      | any        | any               | ClientsUneven                |
 
-A saturation that the status speaks of holds until it has been over for a while: no pod comes meanwhile.
+With several servers, the database is what all of them are. A saturation that the status speaks of holds until it
+has been over for a while: no pod comes meanwhile.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .formula import proposal
-from .saturation import saturation
+from .saturation import everywhere_saturated, saturation
 from .view import CLIENTS_TARGET, CPU_TARGET, EndpointView, Reason
 
 ROOM = 0.6
@@ -27,11 +28,12 @@ ROOM = 0.6
 
 @dataclass(frozen=True)
 class Opinion:
-    """What the load asks for, before limits and behaviour; `vetoed` is what was asked in vain."""
+    """What the load asks for, before limits and behaviour."""
 
     replicas: int
     reason: Reason
-    vetoed: int = 0
+    vetoed: bool = False
+    """The poolers' own load asked for more pods, in vain."""
 
 
 Policy = Callable[[EndpointView], Opinion | None]
@@ -48,6 +50,11 @@ def frozen(view: EndpointView) -> Opinion | None:
     return None if view.reachable else Opinion(view.current, Reason.FROZEN)
 
 
+def paused(view: EndpointView) -> Opinion | None:
+    """Nor does a pause."""
+    return Opinion(view.current, Reason.STEADY) if view.paused else None
+
+
 def blind(view: EndpointView) -> Opinion | None:
     """Nothing is known."""
     return None if view.known else Opinion(view.current, Reason.NO_SIGNAL)
@@ -55,11 +62,11 @@ def blind(view: EndpointView) -> Opinion | None:
 
 def saturated(view: EndpointView) -> Opinion | None:
     """Clients wait for the database, or did until a moment ago: more pods would only bring it more clients."""
-    reason = saturation(view) or view.said
+    lately = view.said if len(view.servers) == 1 else None
+    reason = saturation(view) if everywhere_saturated(view) else lately
     if reason is None:
         return None
-    asked = max(_for_cpu(view), _for_clients(view))
-    return Opinion(view.current, reason, vetoed=asked if asked > view.current else 0)
+    return Opinion(view.current, reason, vetoed=max(_for_cpu(view), _for_clients(view)) > view.current)
 
 
 def pooler_busy(view: EndpointView) -> Opinion | None:
@@ -67,9 +74,16 @@ def pooler_busy(view: EndpointView) -> Opinion | None:
     return _more(view, _for_cpu(view), Reason.POOLER_BUSY)
 
 
+def one_server_saturated(view: EndpointView) -> Opinion | None:
+    """Of several servers one is, and the pods of the others have what they need."""
+    reason = saturation(view)
+    return None if reason is None else Opinion(view.current, reason)
+
+
 def budget_moves(view: EndpointView) -> Opinion | None:
     """Clients wait here and backends are idle there."""
-    return Opinion(view.current, Reason.BUDGET_MOVES) if view.waits and not view.full else None
+    moves = any(server.waits and not server.full for server in view.servers)
+    return Opinion(view.current, Reason.BUDGET_MOVES) if moves else None
 
 
 def client_limit(view: EndpointView) -> Opinion | None:
@@ -79,12 +93,18 @@ def client_limit(view: EndpointView) -> Opinion | None:
 
 def pooler_idle(view: EndpointView) -> Opinion | None:
     """The fewest pods that are known to bear the load, if that is fewer than there are."""
-    if len(view.known) < view.current or any(load.waits for load in view.known):
+    all_known = len(view.known) == len(view.loads) == view.current
+    if not all_known or any(load.waits for load in view.known):
         return None
-    cpu, clients = view.cpu * view.current, view.clients * view.current
+    cpu, clients = (sum(shares) for shares in zip(*((p.cpu, p.clients) for p in view.known), strict=True))
     enough = 1 + int(max(cpu / (ROOM * CPU_TARGET), clients / (ROOM * CLIENTS_TARGET)))
     fewest = max(enough, view.minimum)
     return Opinion(fewest, Reason.POOLER_IDLE) if fewest < view.current else None
+
+
+def still_busy(view: EndpointView) -> Opinion | None:
+    """Near enough to the target, or with pods on their way."""
+    return Opinion(view.current, Reason.POOLER_BUSY) if view.busy else None
 
 
 def clients_uneven(view: EndpointView) -> Opinion | None:
@@ -107,11 +127,14 @@ def _more(view: EndpointView, asked: int, reason: Reason) -> Opinion | None:
 
 POLICIES: tuple[Policy, ...] = (
     frozen,
+    paused,
     blind,
     saturated,
     pooler_busy,
+    one_server_saturated,
     budget_moves,
     client_limit,
     pooler_idle,
+    still_busy,
     clients_uneven,
 )

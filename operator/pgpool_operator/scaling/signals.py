@@ -16,6 +16,8 @@ SHORTEST_SECONDS = 3.0
 """Less than this between two samples says little about CPU time."""
 MISSING_SECONDS = 10.0
 """A pod that was not heard for so long has no load that is known."""
+CROWDED = 2.5
+"""A pod is crowded if so many times its clients were too many."""
 FULL = 0.9
 """All backends count as busy if this part of them is, on average: between two transactions one is free."""
 
@@ -41,6 +43,11 @@ class Sample:
     busy_seconds: float
     query_seconds: float
     activity: Activity | None
+
+
+def crowded(state: State) -> bool:
+    """Clients are on their way to the limit: time to look more closely."""
+    return 0 < state.max_clients <= CROWDED * state.clients
 
 
 def sample(state: State, at: float) -> Sample:
@@ -136,7 +143,9 @@ def _restarted(before: Sample, after: Sample) -> bool:
 
 def _load(samples: Sequence[Sample]) -> PodLoad:
     first, last, count = samples[0], samples[-1], len(samples)
-    busy = last.busy_seconds - first.busy_seconds
+    # An engine books a wait when it ends and takes it off what it books for the work only when that ends too.
+    unbooked = last.active * last.longest_wait - first.active * first.longest_wait
+    busy = last.busy_seconds - first.busy_seconds + unbooked
     queued = sum(1 for one in samples if one.waiting > 0)
     return PodLoad(
         cpu=_share((last.cpu_seconds - first.cpu_seconds) / (last.at - first.at), last.cpu_available),
@@ -146,7 +155,7 @@ def _load(samples: Sequence[Sample]) -> PodLoad:
         longest_wait=max(one.longest_wait for one in samples),
         active=sum(one.active for one in samples) / count,
         cap=last.cap,
-        query_share=(last.query_seconds - first.query_seconds) / busy if busy > 0 else None,
+        query_share=(last.query_seconds - first.query_seconds + unbooked) / busy if busy > 0 else None,
         backends=_backends([one.activity for one in samples if one.activity is not None]),
     )
 

@@ -19,7 +19,7 @@ class Reason(StrEnum):
     POOLER_BUSY = "PoolerBusy"
     CLIENT_LIMIT = "ClientLimit"
     POOLER_IDLE = "PoolerIdle"
-    """With one pod less there would be enough."""
+    """Fewer pods would be enough."""
     BUDGET_MOVES = "BudgetMoves"
     """Some pods lack connections that others do not use: the budget moves, no pod is needed."""
     CLIENTS_UNEVEN = "ClientsUneven"
@@ -38,6 +38,38 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
+class ServerView:
+    """The pods of an endpoint that use one server. Connections go from pod to pod here, never between servers."""
+
+    loads: Sequence[PodLoad | None]
+    """One for each pod that is not leaving; None: it is not ready, or not heard."""
+    cause: Cause = Cause.UNKNOWN
+    """What the server is busy with."""
+    reachable: bool = True
+    """It answers, as far as the pods that are heard have tried."""
+
+    @property
+    def known(self) -> tuple[PodLoad, ...]:
+        """The loads that are known."""
+        return tuple(load for load in self.loads if load is not None)
+
+    @property
+    def busy(self) -> bool:
+        """Its poolers are at their target."""
+        return _mean([load.cpu for load in self.known]) >= CPU_TARGET
+
+    @property
+    def waits(self) -> bool:
+        """Some pod has clients in the queue and no connection for them."""
+        return any(load.full and load.waits for load in self.known)
+
+    @property
+    def full(self) -> bool:
+        """Clients wait, and no pod has a connection to spare."""
+        return self.waits and all(load.full for load in self.known)
+
+
+@dataclass(frozen=True)
 class EndpointView:
     """The pods of one endpoint."""
 
@@ -45,16 +77,25 @@ class EndpointView:
     """Pods that shall run now."""
     minimum: int
     maximum: int
-    loads: Sequence[PodLoad | None]
-    """One for each pod that is not leaving; None: it is not ready, or not heard."""
-    cause: Cause = Cause.UNKNOWN
-    """What the database is busy with."""
-    reachable: bool = True
-    """The database answers, as far as the pods have tried."""
+    room: int
+    """Pods that the servers' budgets can feed."""
+    servers: Sequence[ServerView]
     said: Reason | None = None
     """The saturation that the status speaks of."""
     sessions: bool = False
     """Some clients hold a backend until they leave: a pod that goes would cut them off."""
+    paused: bool = False
+    """No queries run, as a person wants it."""
+
+    @property
+    def loads(self) -> tuple[PodLoad | None, ...]:
+        """Of all pods."""
+        return tuple(load for server in self.servers for load in server.loads)
+
+    @property
+    def reachable(self) -> bool:
+        """Some server answers."""
+        return not self.servers or any(server.reachable for server in self.servers)
 
     @property
     def known(self) -> tuple[PodLoad, ...]:
@@ -77,6 +118,11 @@ class EndpointView:
         return sum(load.waiting for load in self.known)
 
     @property
+    def longest_wait(self) -> float:
+        """Seconds that the client at the head of a queue had waited, at most."""
+        return max((load.longest_wait for load in self.known), default=0.0)
+
+    @property
     def active(self) -> float:
         """Backends in use, on average, of all pods."""
         return sum(load.active for load in self.known)
@@ -96,16 +142,6 @@ class EndpointView:
         """Some pooler is at its target, another not even halfway there."""
         shares = [load.cpu for load in self.known]
         return bool(shares) and max(shares) >= CPU_TARGET and min(shares) < CPU_TARGET / 2
-
-    @property
-    def waits(self) -> bool:
-        """Some pod has clients in the queue and no connection for them."""
-        return any(load.full and load.waits for load in self.known)
-
-    @property
-    def full(self) -> bool:
-        """Clients wait, and no pod has a connection to spare."""
-        return self.waits and all(load.full for load in self.known)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -36,9 +36,7 @@ def explained(reason: Reason, view: EndpointView) -> str:
         return f"clients at {view.clients:.0%} of max_client_conn (target {CLIENTS_TARGET:.0%})"
     if reason is Reason.POOLER_IDLE:
         return f"pooler CPU {view.cpu:.0%}, clients at {view.clients:.0%} of max_client_conn: fewer suffice"
-    if reason in _MEANINGS:
-        return (
-            f"{view.active:.0f} of {view.cap} connections busy, {view.waiting:.0f} clients wait, "
-            f"pooler CPU {view.cpu:.0%}"
-        )
-    return f"minReplicas {view.minimum}, maxReplicas {view.maximum}"
+    return (
+        f"{view.active:.0f} of {view.cap} connections busy, {view.waiting:.0f} clients wait "
+        f"up to {view.longest_wait:.1f} s, pooler CPU {view.cpu:.0%}"
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..api import Condition, ConditionStatus
-from ..scaling import explained
+from ..scaling import Reason, explained
 from . import (
     budget_satisfied,
     config_valid,
@@ -16,7 +16,7 @@ from . import (
     scaling_limited,
     stalled,
 )
-from .facts import Facts
+from .facts import EndpointFacts, Facts
 from .pgpool import counts, scaled
 
 Kind = Literal["Normal", "Warning"]
@@ -48,13 +48,24 @@ def events(facts: Facts, after: Iterable[Condition]) -> tuple[Event, ...]:
 def _scalings(facts: Facts) -> Iterator[Event]:
     for endpoint, found in facts.endpoints.items():
         before = facts.before(endpoint)
-        if before is None or found.outlook is None or found.outlook.decision is None:
-            continue
-        if scaled(before, found):
+        if before is not None and found.outlook is not None and scaled(before, found):
             up = found.fit > before.desired_replicas
-            why = explained(found.outlook.decision.reason, found.outlook.view)
-            message = f"{endpoint.value} {before.desired_replicas} -> {found.fit} pods: {why}"
+            message = f"{endpoint.value} {before.desired_replicas} -> {found.fit} pods: {_why(found, up=up)}"
             yield Event("Normal", "ScalingUp" if up else "ScalingDown", message)
+
+
+_GROWING, _SHRINKING = {Reason.POOLER_BUSY, Reason.CLIENT_LIMIT}, {Reason.POOLER_IDLE}
+
+
+def _why(found: EndpointFacts, *, up: bool) -> str:
+    """The load, where that is the reason; else it is the spec or the budget that has changed."""
+    outlook = found.outlook
+    assert outlook is not None
+    assert outlook.decision is not None
+    if outlook.decision.reason in (_GROWING if up else _SHRINKING):
+        return explained(outlook.decision.reason, outlook.view)
+    limits = f"minReplicas {outlook.view.minimum}, maxReplicas {outlook.view.maximum}"
+    return limits if outlook.view.room >= outlook.view.minimum else f"{limits}, {outlook.view.room} fit"
 
 
 def _event(facts: Facts, before: Condition | None, after: Condition) -> Event | None:

@@ -24,11 +24,11 @@ class EndpointFacts:
     """The pods of one endpoint, as its Deployment counts them."""
 
     wanted: int
-    """What the spec asks for."""
+    """What the spec or autoscaling asks for."""
     fit: int
-    """What there is room for: the Deployment's spec.replicas."""
+    """What there is room for."""
     why: str
-    """Why fewer fit than are wanted; empty if they do not."""
+    """Why no more fit; empty while the budget is unknown."""
     pods: int = 0
     ready: int = 0
     updated: int = 0

@@ -62,7 +62,7 @@ def _scaling_reason(before: EndpointStatus | None, found: EndpointFacts) -> str:
 
 def scaled(before: EndpointStatus | None, found: EndpointFacts) -> bool:
     """Autoscaling has changed the number of pods."""
-    return found.autoscaled and before is not None and before.desired_replicas != found.fit
+    return found.autoscaled and before is not None and before.desired_replicas not in (0, found.fit)
 
 
 def _address(pool: PgPool, endpoint: Endpoint) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pgpool_pooler.contract import Endpoint
 
 from ..api import ConditionStatus
+from ..scaling import Limit
 from . import budget_satisfied, config_valid, database_reachable, database_saturated, scaling_limited
 from .facts import EndpointFacts, Facts, Verdict
 from .problems import other_problems
@@ -80,7 +81,7 @@ def _saturated(_: Facts, said: Said) -> Verdict | None:
 
 def _budget_limited(_: Facts, said: Said) -> Verdict | None:
     limited = said[scaling_limited.TYPE]
-    short = limited.reason == scaling_limited.BUDGET_FLOOR
+    short = limited.reason == Limit.BUDGET_FLOOR
     return _yes("BudgetLimited", limited.message) if short else None
 
 

@@ -5,7 +5,6 @@ from ..scaling import Limit
 from .facts import EndpointFacts, Facts, Verdict
 
 TYPE = "ScalingLimited"
-BUDGET_FLOOR = "BudgetFloor"
 
 
 def scaling_limited(facts: Facts) -> Verdict:
@@ -15,16 +14,19 @@ def scaling_limited(facts: Facts) -> Verdict:
 
 def _no_room(facts: Facts) -> Verdict | None:
     messages = [
-        f"{endpoint.value} wants {found.wanted} pods, gets {found.fit}"
-        + (f": {found.why}" if found.why else "")
+        f"{endpoint.value} wants {found.wanted} pods, gets {found.fit}: {found.why}"
         for endpoint, found in facts.endpoints.items()
-        if found.fit < found.wanted
+        if found.fit < found.wanted and not found.autoscaled
     ]
-    return Verdict(ConditionStatus.TRUE, BUDGET_FLOOR, "; ".join(messages)) if messages else None
+    return Verdict(ConditionStatus.TRUE, Limit.BUDGET_FLOOR.value, "; ".join(messages)) if messages else None
 
 
 def _limited(facts: Facts) -> Verdict | None:
-    limits = {e: found.said.limit for e, found in facts.endpoints.items() if found.said and found.said.limit}
+    limits = {
+        endpoint: found.said.limit
+        for endpoint, found in facts.endpoints.items()
+        if found.autoscaled and found.said and found.said.limit
+    }
     if not limits:
         return None
     message = "; ".join(
@@ -38,6 +40,8 @@ def _sentence(limit: Limit, found: EndpointFacts) -> str:
     if limit is Limit.TOO_MANY_REPLICAS:
         maximum = found.outlook.view.maximum if found.outlook else found.fit
         return f"the load asks for more than autoscaling.maxReplicas ({maximum})"
+    if limit is Limit.BUDGET_FLOOR:
+        return f"the load or autoscaling.minReplicas asks for more pods than fit ({found.fit}): {found.why}"
     return _SENTENCES[limit]
 
 

@@ -141,7 +141,7 @@ async def test_clients_that_wait_for_the_database_are_a_condition_and_no_pod() -
     assert scaled.condition("DatabaseSaturated") == ("True", "BudgetExhausted")
     assert scaled.condition("Ready") != ("True", "Serving")
     [said] = scaled.events("DatabaseSaturated")
-    assert "24 of 24 connections busy, 60 clients wait, pooler CPU 20%" in said
+    assert "24 of 24 connections busy, 60 clients wait up to 0.5 s, pooler CPU 20%" in said
     await scaled.look(QUIET)
     await scaled.look(QUIET, SETTLE_SECONDS)
     assert scaled.condition("DatabaseSaturated") == ("False", "HasRoom")
@@ -209,3 +209,47 @@ async def test_a_deployment_that_was_scaled_by_hand_is_no_decision() -> None:
     await scaled.look(QUIET)
     assert scaled.replicas == 2
     assert scaled.events("ReplicasReverted")
+
+
+async def test_a_pod_that_is_silent_does_not_say_that_the_database_is_down() -> None:
+    scaled = Scaled("app-1", "app-2", "app-3", write={"autoscaling": QUICK | {"minReplicas": 3}})
+    await scaled.look(BUSY)
+    down = scaled.shop.agents.states["uid-app-3"]
+    servers = tuple(server.model_copy(update={"reachable": False}) for server in down.servers)
+    scaled.shop.agents.loads["uid-app-3"] = None
+    scaled.shop.answer = lambda: scaled.shop.agents.states.update(  # type: ignore[method-assign]
+        {"uid-app-3": down.model_copy(update={"servers": servers})}
+    )
+    await scaled.look(None)
+    assert scaled.status["write"]["scalingReason"] != "Frozen"
+    assert scaled.condition("ScalingLimited")[1] != "Frozen"
+
+
+async def test_an_evicted_pod_is_none_of_those_that_may_go() -> None:
+    scaled = Scaled("app-1", "app-2", write={"replicas": 2})
+    await scaled.look(QUIET)
+    evicted = pod_manifest("app-0", phase="Failed")
+    scaled.shop.server.save(POD, evicted)
+    pool = scaled.shop.server.there(PGPOOL, "app")
+    scaled.shop.server.save(PGPOOL, {**pool, "spec": pool["spec"] | {"write": {"replicas": 1}}})
+    scaled.shop.watch()
+    await scaled.look(QUIET)
+    marked = {pod["metadata"]["name"]: pod["metadata"]["annotations"].get(COST) for pod in scaled.shop.pods()}
+    assert marked == {"app-0": None, "app-1": "-1", "app-2": None}
+
+
+async def test_a_pod_that_was_to_go_and_stayed_is_like_the_others_again() -> None:
+    scaled = Scaled("app-1", "app-2", "app-3", write={"replicas": 3})
+    await scaled.look(QUIET)
+    pod = scaled.shop.server.there(POD, "app-1")
+    pod["metadata"]["annotations"][COST] = "-1"
+    scaled.shop.server.save(POD, pod)
+    pool = scaled.shop.server.there(PGPOOL, "app")
+    scaled.shop.server.save(PGPOOL, {**pool, "spec": pool["spec"] | {"write": {"replicas": 2}}})
+    scaled.shop.watch()
+    scaled.shop.agents.loads["uid-app-1"] = replace(QUIET, clients=0.9)
+    scaled.shop.agents.loads["uid-app-2"] = QUIET
+    scaled.shop.agents.loads["uid-app-3"] = replace(QUIET, clients=0.9)
+    await scaled.look(None)
+    costs = [pod["metadata"]["annotations"].get(COST, "0") for pod in scaled.shop.pods()]
+    assert costs == ["0", "-1", "0"]

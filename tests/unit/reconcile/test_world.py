@@ -9,7 +9,7 @@ from pgpool_operator.api import GrantRecord
 from pgpool_operator.budget import Life, Order
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.reconcile.bookkeeping import ledger_of
-from pgpool_operator.reconcile.capacity import plans, session_share, wanted, why_limited
+from pgpool_operator.reconcile.capacity import plans, session_share, wanted, why_no_more
 from pgpool_operator.reconcile.grants import PeerIds
 from pgpool_operator.reconcile.scene import Heard, Scene, observe
 from pgpool_operator.reconcile.sizing import size_of
@@ -212,7 +212,6 @@ def test_a_pool_gets_the_pods_it_wants_where_there_is_room() -> None:
     one = facts(shop)
     [plan] = plans(one, {LEDGER: [one]}, {LEDGER: 24}, {}).values()
     assert (plan.replicas, plan.max_surge, plan.max_unavailable) == (2, 1, 0)
-    assert why_limited(one, Endpoint.WRITE, 2, plan, {LEDGER: 24}) == ""
 
 
 def test_a_pool_that_wants_more_pods_than_fit_is_told_why() -> None:
@@ -220,7 +219,7 @@ def test_a_pool_that_wants_more_pods_than_fit_is_told_why() -> None:
     one = facts(shop)
     [plan] = plans(one, {LEDGER: [one]}, {LEDGER: 24}, {}).values()
     assert plan.replicas == 23
-    assert "write wants 30 pods, gets 23" in why_limited(one, Endpoint.WRITE, 30, plan, {LEDGER: 24})
+    assert "each needs 1 for 1 database" in why_no_more(one, Endpoint.WRITE, plan, {LEDGER: 24})
 
 
 def test_an_endpoint_without_a_known_budget_has_no_plan() -> None:

@@ -59,6 +59,16 @@ def test_the_load_asks_for_more_than_may_be() -> None:
     assert (found.replicas, found.limit) == (2, Limit.TOO_MANY_REPLICAS)
 
 
+def test_the_load_asks_for_more_than_the_budget_can_feed() -> None:
+    found = look(view(BUSY, BUSY, room=2))
+    assert (found.replicas, found.limit) == (2, Limit.BUDGET_FLOOR)
+
+
+def test_what_the_budget_cannot_feed_any_more_goes_at_once_whatever_the_minimum() -> None:
+    found = look(view(QUIET, QUIET, QUIET, room=1))
+    assert (found.replicas, found.limit) == (1, Limit.BUDGET_FLOOR)
+
+
 def test_a_raised_minimum_holds_at_once() -> None:
     assert look(view(QUIET, QUIET, minimum=5)).replicas == 5
 

@@ -63,6 +63,15 @@ def test_the_part_of_queries_is_that_of_the_transactions_that_ended_in_the_windo
     assert found.query_share == pytest.approx(0.2)
 
 
+def test_time_in_a_queue_that_grows_is_no_time_in_transactions() -> None:
+    first = at(0, busy_seconds=0.0, query_seconds=0.0, active=10, longest_wait=0.0)
+    # Ten backends worked 10 s, 7 of them in queries; what they do now began with 2 s in the queue, booked already.
+    last = at(10, busy_seconds=100.0 - 20.0, query_seconds=70.0 - 20.0, active=10, longest_wait=2.0)
+    found = load(first, last)
+    assert found is not None
+    assert found.query_share == pytest.approx(0.7)
+
+
 def test_without_a_transaction_that_ended_the_part_of_queries_is_not_known() -> None:
     found = load(at(0), at(10))
     assert found is not None

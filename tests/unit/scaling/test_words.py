@@ -24,13 +24,9 @@ def test_a_saturation_says_what_it_is_that_pods_cannot_help_and_what_does_withou
 @pytest.mark.parametrize("reason", SATURATIONS)
 def test_its_event_has_the_numbers(reason: Reason) -> None:
     assert explained(reason, view(FULL, FULL)) == (
-        "24 of 24 connections busy, 60 clients wait, pooler CPU 20%"
+        "24 of 24 connections busy, 60 clients wait up to 0.5 s, pooler CPU 20%"
     )
 
 
 def test_a_busy_pooler_is_told_with_its_target() -> None:
     assert explained(Reason.POOLER_BUSY, view(FULL)) == "pooler CPU 20% (target 75%)"
-
-
-def test_a_number_that_the_spec_decided_is_told_with_its_bounds() -> None:
-    assert explained(Reason.STEADY, view(FULL)) == "minReplicas 2, maxReplicas 8"
