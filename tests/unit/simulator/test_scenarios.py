@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from pgpool_operator.scaling import Reason
+from pgpool_operator.scaling import Limit, Reason
 from tests.simulator import Run, simulate
 from tests.simulator.__main__ import main
 from tests.simulator.scenarios import SCENARIOS
@@ -37,6 +37,19 @@ def test_what_holds_the_database_up_is_named_and_adds_no_pod(name: str, cause: R
     run = played(name)
     assert cause in [look.saturation for look in run.looks]
     assert replicas(run) == [2]
+
+
+def test_more_pods_than_the_budget_can_feed_are_not_started() -> None:
+    run = played("small-budget")
+    assert Limit.BUDGET_FLOOR in [look.limit for look in run.looks]
+    assert max(replicas(run)) == 3
+    assert replicas(run)[-1] == 2
+
+
+def test_a_ramp_up_and_down_turns_the_number_of_pods_once() -> None:
+    run = played("open-ramp")
+    assert max(replicas(run)) > 2 == replicas(run)[-1]
+    assert len(run.turns) == 1
 
 
 def test_a_pod_that_is_not_heard_changes_nothing() -> None:
