@@ -20,7 +20,7 @@ ANY_VALUE = "x-kubernetes-preserve-unknown-fields"
 
 def makefile_targets() -> set[str]:
     makefile = (readme.REPOSITORY / "Makefile").read_text()
-    return {f"make {name}" for name in re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)}
+    return {f"make {name}" for name in re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)}
 
 
 def run_by_the_demo() -> set[str]:
