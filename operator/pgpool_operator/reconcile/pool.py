@@ -74,14 +74,10 @@ class _Decided:
 
     def wanted(self, facts: PoolFacts, endpoint: Endpoint) -> int:
         """The pods that the user or autoscaling asks for, whatever the budget has room for."""
-        if endpoint in self.asked:
-            return max(self.asked[endpoint], self.outlooks[endpoint].view.minimum)
-        return wanted(facts, endpoint)
-
-    @property
-    def asked(self) -> Mapping[Endpoint, int]:
-        """What autoscaling asks for, of the endpoints that have it."""
-        return asked(self.outlooks)
+        outlook = self.outlooks[endpoint]
+        if outlook.decision is None:
+            return wanted(facts, endpoint)
+        return max(outlook.decision.replicas, outlook.view.minimum)
 
 
 def asked(outlooks: Mapping[Endpoint, Outlook]) -> Mapping[Endpoint, int]:

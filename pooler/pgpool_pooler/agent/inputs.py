@@ -26,6 +26,7 @@ from pgpool_pooler.files import write_durably
 from .mounts import Mount
 from .secrets import (
     MONITOR_FIELD,
+    SECRET_INVALID,
     SecretInvalid,
     parse_monitor_secret,
     parse_user_secret,
@@ -164,7 +165,7 @@ class Inputs:
         try:
             monitor = parse_monitor_secret(files, name, namespace)
         except SecretInvalid as error:
-            problem = Problem(field=MONITOR_FIELD, text=str(error), reason="SecretInvalid")
+            problem = Problem(field=MONITOR_FIELD, text=str(error), reason=SECRET_INVALID)
             good = self._good.get(key)
             return parse_monitor_secret(good, name, namespace) if good else None, (problem,)
         self._keep(key, files)

@@ -9,14 +9,12 @@ from typing import Final
 from pgpool_pooler.contract import MONITOR_DATABASE, Problem
 from pgpool_pooler.engines.base import EngineStatus, FailureKind, Material, ServerFailure
 
-from .secrets import MONITOR_FIELD
+from .secrets import MONITOR_FIELD, SECRET_INVALID
 
 STARVED_SECONDS: Final = 1.0
 """Clients that wait this long while no connection exists are a reason to probe the server."""
 FRESH_SECONDS: Final = 3.0
 """A server that goes down refuses logins while the last connections are still being closed."""
-SECRET_INVALID: Final = "SecretInvalid"
-"""Of a monitor that is refused: the clients' logins go on, so the database is not called unreachable."""
 _NO_DATABASE = re.compile(r'^database ".*" does not exist$')
 
 

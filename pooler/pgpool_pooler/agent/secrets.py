@@ -8,6 +8,9 @@ from typing import Final
 from pgpool_pooler.contract import PoolConfig, Problem, ServerTlsMode
 from pgpool_pooler.engines.base import User
 
+SECRET_INVALID: Final = "SecretInvalid"
+"""The reason of a problem with a Secret. A refused monitor is one too: the clients' logins go on, so the database
+is not called unreachable."""
 MONITOR_FIELD: Final = "auth.monitor.secretRef"
 USERLIST_KEY: Final = "userlist.txt"
 _SCRAM_PREFIX: Final = "SCRAM-SHA-256$"
@@ -37,7 +40,7 @@ def read_users(secrets: Sequence[Mapping[str, bytes]], names: Sequence[str], nam
             users[number] = parse_user_secret(files, number, name, namespace)
         except SecretInvalid as error:
             field = f"auth.userSecrets[{number}]"
-            problems.append(Problem(field=field, text=str(error), reason="SecretInvalid"))
+            problems.append(Problem(field=field, text=str(error), reason=SECRET_INVALID))
     return ReadUsers(users, tuple(problems))
 
 
