@@ -7,7 +7,6 @@ load does and ends when the new pod has answered its first query.
 import json
 import statistics
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from e2e.cluster import kubeconfig, kubectl
 from e2e.cluster.metrics_server import ensure_metrics_server, remove_metrics_server
 from e2e.judge.load import Crowd
 from e2e.kube import Kubectl, KubectlError, Object, eventually
-from e2e.world import Pool, Postgres, sample_pool
+from e2e.world import SMALL, Pool, Postgres, ask_agent, sample_pool
 
 NAMESPACE = "bench"
 ROUNDS = 5
@@ -26,8 +25,6 @@ REST_SECONDS = 45
 """Before each step: metrics-server and HPA have then seen the pods at rest."""
 WAIT_SECONDS = 600.0
 CLIENTS = 40
-CPU = "100m"
-HTTP_PORT = 9127
 STEPS = ("decision", "pod ready", "first query")
 
 
@@ -46,8 +43,7 @@ HPA = Scaler("HPA on CPU, 75%, default behavior", {}, hpa=True)
 
 def step(kube: Kubectl, scaler: Scaler) -> dict[str, float]:
     """Seconds from the load's start to each of STEPS."""
-    small = {"requests": {"cpu": CPU, "memory": "64Mi"}, "limits": {"cpu": CPU, "memory": "256Mi"}}
-    manifest = sample_pool("app", write=scaler.write, pods={"resources": small})
+    manifest = sample_pool("app", write=scaler.write, pods=SMALL)
     del manifest["spec"]["read"]
     kube.apply(manifest)
     pool = Pool(kube, "app")
@@ -99,9 +95,7 @@ def _is_ready(pod: Object) -> bool:
 
 def _state(pod: Object) -> Object:
     """What the pod says of itself."""
-    address = f"http://{pod['status']['podIP']}:{HTTP_PORT}/v1/state"
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        return dict(json.load(answer))
+    return dict(json.loads(ask_agent(pod, "/v1/state")))
 
 
 def _hpa() -> Object:

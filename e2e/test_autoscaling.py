@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,15 +12,11 @@ from e2e.judge.application import Application
 from e2e.judge.load import Crowd
 from e2e.judge.watch import report, watched
 from e2e.kube import Kubectl, Object, eventually
-from e2e.world import BUDGET, USER, Pool, Postgres, query_at, secret
+from e2e.world import BUDGET, SMALL, USER, Pool, Postgres, ask_agent, query_at
 
-HTTP_PORT = 9127
 DOWN_SECONDS = 60
 LONG_SECONDS = 600.0
 """For pods that start on a tenth of a CPU, one after the other."""
-
-SMALL: Object = {"resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "100m"}}}
-"""So little that small queries saturate several poolers of a small machine."""
 
 MONITOR: Object = {
     "userSecrets": [{"name": USER}],
@@ -180,15 +175,6 @@ wait for it before he gave it away would be found out."""
 SKEWED_CLIENTS = 500
 
 
-def on_pod(pool: Pool, pod: Object) -> str:
-    """Past the Service, to one pooler."""
-    user = secret(pool.kubectl, USER)
-    return (
-        f"host={pod['status']['podIP']} user={user['username']} password={user['password']} dbname=app "
-        "connect_timeout=30"
-    )
-
-
 def caps(pool: Pool) -> dict[str, int]:
     """The connections that each pod is granted, by its name."""
     budget = pool.kubectl.get("pgbudget", "main-a-0")
@@ -203,8 +189,7 @@ def moved_to(pool: Pool, name: str) -> None:
 
 def counters(pod: Object) -> Mapping[str, float]:
     """What the pod's engine has counted, by metric."""
-    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:{HTTP_PORT}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = ask_agent(pod, "/metrics").splitlines()
     samples = (line.rsplit(" ", 1) for line in lines if line.startswith("pgpool_engine_"))
     return {name.partition("{")[0]: float(value) for name, value in samples}
 
@@ -227,10 +212,10 @@ def test_the_budget_follows_clients_that_sit_on_one_pod_and_turns_with_them(
     pool = make_pool(read=None, write=scaling(), timeouts={"drainSeconds": 5})
     first, second = pool.pods("write")
     names = [pod["metadata"]["name"] for pod in (first, second)]
-    with watched(database) as seen, Crowd(kube, "load", on_pod(pool, first), SKEWED_CLIENTS, HOLDING) as one:
+    with watched(database) as seen, Crowd(kube, "load", pool.dsn_of(first), SKEWED_CLIENTS, HOLDING) as one:
         moved_to(pool, names[0])
         assert caps(pool)[names[1]] >= 1
-        with Crowd(kube, "load-second", on_pod(pool, second), SKEWED_CLIENTS, HOLDING) as other:
+        with Crowd(kube, "load-second", pool.dsn_of(second), SKEWED_CLIENTS, HOLDING) as other:
             eventually("both have their part", lambda: min(caps(pool).values()) >= BUDGET // 3, LONG_SECONDS)
             results = [one.stop()]
             moved_to(pool, names[1])
@@ -245,7 +230,7 @@ def test_the_budget_follows_clients_that_sit_on_one_pod_and_turns_with_them(
     assert 0 < seen.log.peak <= BUDGET
     pool.patch({"databases": [{"name": "app", "maxPercent": 50}]})
     pool.wait_serving()
-    with Crowd(kube, "load", on_pod(pool, second), SKEWED_CLIENTS, HOLDING) as crowd:
+    with Crowd(kube, "load", pool.dsn_of(second), SKEWED_CLIENTS, HOLDING) as crowd:
         moved_to(pool, names[1])
         halved = mean_wait(second)
         crowd.stop()

@@ -12,18 +12,10 @@ from e2e.conftest import MakePool, leftovers
 from e2e.judge.load import Crowd
 from e2e.judge.watch import report, watched
 from e2e.kube import Kubectl, Object, condition, eventually
-from e2e.world import BUDGET, Pool, Postgres
+from e2e.world import BUDGET, SMALL, Pool, Postgres
 
 LONG_SECONDS = 600.0
 """For what takes an HPA several looks (it looks every 15 s), and pods that start on a tenth of a CPU."""
-
-SMALL: Object = {
-    "resources": {
-        "requests": {"cpu": "100m", "memory": "64Mi"},
-        "limits": {"cpu": "100m", "memory": "256Mi"},
-    }
-}
-"""So small that one pgbench saturates several."""
 
 CLIENTS = 40
 SCRIPT = "SELECT 1;"

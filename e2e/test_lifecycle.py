@@ -1,11 +1,11 @@
 """A PgPool comes, serves, and goes without a trace."""
 
 import json
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 from e2e.conftest import MakePool, leftovers
 from e2e.kube import GENEROUS_SECONDS, Kubectl, Object, eventually
+from e2e.world import ask_agent
 
 
 def test_each_endpoint_reaches_the_right_server(make_pool: MakePool) -> None:
@@ -60,6 +60,5 @@ def test_a_paused_pool_lets_clients_wait_and_go_on(make_pool: MakePool) -> None:
 
 def state(pod: Object) -> Object:
     """What a pod says of itself."""
-    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9127/v1/state") as answer:
-        said: Object = json.load(answer)
-        return said
+    said: Object = json.loads(ask_agent(pod, "/v1/state"))
+    return said

@@ -2,7 +2,6 @@
 
 import asyncio
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,9 +12,8 @@ from e2e.cluster.shell import run
 from e2e.conftest import MakePool, pools
 from e2e.judge.application import Application
 from e2e.kube import Kubectl, Object, eventually
-from e2e.world import OPERATOR_SELECTOR, Pool, Postgres, leader, secret
+from e2e.world import OPERATOR_SELECTOR, Pool, Postgres, ask_agent, leader, query_at
 
-HTTP_PORT = 9127
 KILL_ENGINE = """
 import os, pathlib, signal
 pids = [int(comm.parent.name) for comm in pathlib.Path("/proc").glob("[0-9]*/comm")
@@ -182,10 +180,8 @@ def restarts(pool: Pool, name: str) -> int:
 
 def readiness(pod: Object) -> str:
     """What the pod answers when asked whether it is ready."""
-    url = f"http://{pod['status']['podIP']}:{HTTP_PORT}/readyz"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return str(answer.read().decode())
+        return ask_agent(pod, "/readyz")
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.read().decode()
@@ -200,12 +196,4 @@ def grant_of(pool: Pool, pod: Object) -> str:
 
 def ask(pool: Pool, pod: Object, sql: str) -> object:
     """One value through one pod, past the Service."""
-    user = secret(pool.kubectl, "main-app")
-    dsn = (
-        f"host={pod['status']['podIP']} user={user['username']} password={user['password']} "
-        "dbname=app connect_timeout=10"
-    )
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        row = connection.execute(sql).fetchone()
-    assert row is not None
-    return row[0]
+    return query_at(pool.dsn_of(pod), sql)[0][0]

@@ -1,6 +1,7 @@
 """What the end-to-end tests stand on: the installed operator, a database with a replica, and PgPools."""
 
 import base64
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,15 @@ BUDGET = 24
 USER = "main-app"
 """The user of the sample pools."""
 
+SMALL: Object = {
+    "resources": {
+        "requests": {"cpu": "100m", "memory": "64Mi"},
+        "limits": {"cpu": "100m", "memory": "256Mi"},
+    }
+}
+"""Pooler pods so small that one pgbench saturates several."""
+
+_AGENT_PORT = 9127
 _HOLD_DOWN = "/var/lib/postgresql/data/hold"
 """While this is there, the sample's container does not start PostgreSQL."""
 
@@ -193,17 +203,31 @@ class Pool:
         assert found is not None, f"no Service {self.name}-{suffix}"
         return str(found["spec"]["clusterIP"])
 
-    def dsn(self, suffix: str = "rw", *, user_secret: str = "main-app", database: str = "app") -> str:
+    def dsn(self, suffix: str = "rw", *, user_secret: str = USER, database: str = "app") -> str:
         """Through an endpoint's Service, as a user of the pool."""
+        return self._dsn(self.service_ip(suffix), user_secret, database)
+
+    def dsn_of(self, pod: Object) -> str:
+        """Past the Service, to one pooler."""
+        return self._dsn(pod["status"]["podIP"], USER, "app")
+
+    def _dsn(self, host: str, user_secret: str, database: str) -> str:
         user = secret(self.kubectl, user_secret)
         return (
-            f"host={self.service_ip(suffix)} user={user['username']} password={user['password']} "
+            f"host={host} user={user['username']} password={user['password']} "
             f"dbname={database} connect_timeout=30"
         )
 
     def query(self, sql: str, suffix: str = "rw") -> list[tuple[Any, ...]]:
         """Run one statement through an endpoint."""
         return query_at(self.dsn(suffix), sql)
+
+
+def ask_agent(pod: Object, path: str) -> str:
+    """What a pooler pod's agent answers; OSError (urllib's are among them) if it refuses or does not answer."""
+    url = f"http://{pod['status']['podIP']}:{_AGENT_PORT}{path}"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def sample_pool(name: str, **spec: Any) -> Object:
