@@ -26,17 +26,17 @@ class Kubectl:
 
     def __init__(self, binary: Path, kubeconfig: Path, namespace: str) -> None:
         self._binary = binary
-        self._kubeconfig = kubeconfig
+        self.kubeconfig = kubeconfig
         self.namespace = namespace
 
     def within(self, namespace: str) -> "Kubectl":
         """The same cluster, another namespace."""
-        return Kubectl(self._binary, self._kubeconfig, namespace)
+        return Kubectl(self._binary, self.kubeconfig, namespace)
 
     def command(self, *args: str) -> list[str]:
         """The command line, for callers that run it themselves."""
         namespace = [f"--namespace={self.namespace}"] if self.namespace else []
-        return [str(self._binary), f"--kubeconfig={self._kubeconfig}", *namespace, *args]
+        return [str(self._binary), f"--kubeconfig={self.kubeconfig}", *namespace, *args]
 
     def __call__(self, *args: str, stdin: str | None = None, may_fail: bool = False) -> str:
         """Run kubectl and return its output; KubectlError with its words if it fails and may not."""
@@ -46,7 +46,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "KUBECONFIG": str(self._kubeconfig)},
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
         )
         if done.returncode and not may_fail:
             raise KubectlError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
@@ -67,10 +67,12 @@ class Kubectl:
         items: list[Object] = json.loads(self("get", kind, "-o", "json", *options))["items"]
         return items
 
-    def patch(self, kind: str, name: str, patch: Object, *, subresource: str = "") -> None:
-        """A merge patch."""
+    def patch(
+        self, kind: str, name: str, patch: Object, *, subresource: str = "", strategy: str = "merge"
+    ) -> None:
+        """A merge patch, or a strategic one."""
         options = [f"--subresource={subresource}"] if subresource else []
-        self("patch", kind, name, "--type=merge", "-p", json.dumps(patch), *options)
+        self("patch", kind, name, f"--type={strategy}", "-p", json.dumps(patch), *options)
 
 
 def eventually(what: str, check: Callable[[], T], within: float = GENEROUS_SECONDS) -> T:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import yaml
 
 from e2e.kube import GENEROUS_SECONDS, Kubectl, KubectlError, Object, condition, eventually
 
@@ -60,15 +61,27 @@ class Postgres:
     """The sample database in one namespace: primary main-a-0, replica main-b-0."""
 
     kubectl: Kubectl
+    node: str = ""
+    """Where its members run; empty: anywhere."""
 
     def create(self) -> None:
-        """Apply it and wait until it takes connections and replicates."""
+        """Apply it and wait until it replicates; it has a table that applications write to."""
         if self.kubectl.get("namespace", self.kubectl.namespace) is None:
             self.kubectl("create", "namespace", self.kubectl.namespace)
-        self.kubectl("apply", "-k", str(REPOSITORY / "manifests/samples/database"))
+        self.kubectl.apply(*self._manifests())
         for member in ("main-a", "main-b"):
             self.kubectl("rollout", "status", f"statefulset/{member}", "--timeout=240s")
         eventually("the replica streams", self._streams)
+        self.query("CREATE TABLE IF NOT EXISTS judged (id bigint PRIMARY KEY)")
+        self.query('GRANT ALL ON judged TO "main-app"')
+
+    def _manifests(self) -> Iterator[Object]:
+        rendered = self.kubectl("kustomize", str(REPOSITORY / "manifests/samples/database"))
+        for manifest in yaml.safe_load_all(rendered):
+            if manifest["kind"] == "StatefulSet" and self.node:
+                template = manifest["spec"]["template"]
+                template["spec"]["nodeSelector"] = {"kubernetes.io/hostname": self.node}
+            yield manifest
 
     def _streams(self) -> bool:
         rows = self.query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")

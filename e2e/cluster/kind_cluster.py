@@ -55,6 +55,12 @@ def delete_cluster() -> None:
     run(paths.kind(), "delete", "cluster", "--name", paths.CLUSTER, "--kubeconfig", paths.kubeconfig())
 
 
+def mend_cluster() -> None:
+    """Starts the nodes that are stopped; returns once all are Ready and answer this host."""
+    _start(_containers())
+    _settle(_containers())
+
+
 def require_running() -> None:
     """Raises GroundError unless the nodes' containers run."""
     if len([container for container in _containers() if container.running]) < len(_NODES):
@@ -108,13 +114,16 @@ def _create(image: str, ground: Path) -> None:
     _settle(_containers())
 
 
-def _revive(containers: tuple[Container, ...]) -> bool:
+def _start(containers: tuple[Container, ...]) -> None:
     stopped = [container.name for container in containers if not container.running]
     if stopped:
         say(f"starting the cluster's nodes again: {', '.join(stopped)} (about 30 s)")
+        run("docker", "start", *stopped)
+
+
+def _revive(containers: tuple[Container, ...]) -> bool:
     try:
-        if stopped:
-            run("docker", "start", *stopped)
+        _start(containers)
         run(
             *(paths.kind(), "export", "kubeconfig", "--name", paths.CLUSTER),
             *("--kubeconfig", paths.kubeconfig()),

@@ -14,6 +14,7 @@ _GONE = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*disconnection: sessi
 _REFUSED = re.compile(
     r"FATAL: .*(too many connections for (role|database)|too many clients|remaining connection slots)"
 )
+_STARTED = re.compile(r"LOG:  database system is ready to accept connections")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
     for line in lines:
         if _REFUSED.search(line):
             refused += 1
+        elif _STARTED.search(line):
+            # A crash writes no line for the sessions that it ends; before this one nobody logs in.
+            present.clear()
         elif (match := _AUTHORIZED.match(line)) and match["user"] in users:
             present.add(int(match["pid"]))
             opened += 1

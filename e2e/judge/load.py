@@ -1,7 +1,6 @@
 """pgbench as the load: a pod of its own, far from the poolers' CPU accounting, through a pool's Service."""
 
 import re
-import subprocess
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -41,6 +40,8 @@ class Crowd:
     dsn: str
     clients: int
     script: str
+    node: str = ""
+    """Where the pod runs; empty: anywhere."""
 
     def __enter__(self) -> Self:
         self._remove()
@@ -51,6 +52,7 @@ class Crowd:
                 "metadata": {"name": self.name, "labels": {"pgpool.dev/e2e": "load"}},
                 "spec": {
                     "restartPolicy": "Never",
+                    "nodeSelector": {"kubernetes.io/hostname": self.node} if self.node else {},
                     "terminationGracePeriodSeconds": 0,
                     "containers": [
                         {"name": "pgbench", "image": IMAGE, "command": ["bash", "-c", self._script()]}
@@ -90,10 +92,3 @@ wait"""
     def _phase(self) -> str:
         pod = self.kubectl.get("pod", self.name)
         return str(pod["status"]["phase"]) if pod else "Gone"
-
-
-def follow_log(kubectl: Kubectl, pod: str) -> "subprocess.Popen[str]":
-    """The pod's log from now on, line by line, as a process whose stdout is to be read."""
-    return subprocess.Popen(
-        kubectl.command("logs", "-f", "--tail=0", pod), stdout=subprocess.PIPE, text=True, bufsize=1
-    )

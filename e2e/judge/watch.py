@@ -1,12 +1,12 @@
 """PostgreSQL, watched through a whole scenario: by its connection log and by samples of pg_stat_activity."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from e2e.judge.connection_log import Verdict, judge
-from e2e.judge.load import Result, follow_log
+from e2e.judge.load import Result
+from e2e.judge.pod_log import following
 from e2e.judge.sampler import Sampler, Samples
 from e2e.kube import eventually
 from e2e.world import USER, Postgres
@@ -26,20 +26,16 @@ def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> It
 
     Who is connected is asked once the log is seen to arrive: a session is among those or has a line, or both.
     """
-    lines: list[str] = []
-    with follow_log(database.kubectl, "main-a-0") as follower:
-        reader = threading.Thread(target=lambda: lines.extend(follower.stdout or ()))
-        reader.start()
-        try:
-            eventually("the log is followed", lambda: _login_is_told(database, lines))
-            asked_at = len(lines)
-            rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
-            with Sampler(database.dsn(), sorted(users)) as samples:
-                seen = Watched(samples)
-                yield seen
-        finally:
-            follower.terminate()
-            reader.join()
+    with following(database.kubectl, "main-a-0", "postgres") as lines:
+        eventually("the log is followed", lambda: _login_is_told(database, lines))
+        asked_at = len(lines)
+        rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
+        with Sampler(database.dsn(), sorted(users)) as samples:
+            seen = Watched(samples)
+            yield seen
+        # What was written before the end has arrived once a later login has.
+        told = len(lines)
+        eventually("the log has arrived", lambda: _login_is_told(database, lines[told:]))
     seen.log = judge(lines[asked_at:], users, [pid for (pid,) in rows])
 
 

@@ -1,10 +1,14 @@
-"""What is known of sessions that begin while somebody starts to watch."""
+"""What is known of sessions that begin while somebody starts to watch, or end without a word."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
-from e2e.judge.watch import watched
+import pytest
+
+from e2e.judge import watch
+from e2e.judge.connection_log import judge
 from e2e.world import Postgres
 
 AT = "2026-11-25 12:00:00.000 UTC"
@@ -12,22 +16,23 @@ AT = "2026-11-25 12:00:00.000 UTC"
 
 @dataclass
 class FakePostgres:
-    """A log in a file, which `kubectl logs` follows only after one more session of the pool has begun."""
+    """A log, which is followed only after one more session of the pool has begun."""
 
-    log: Path
+    lines: list[str] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
 
     @property
     def kubectl(self) -> "FakePostgres":
         return self
 
-    def command(self, *_: str) -> list[str]:
+    @contextmanager
+    def following(self, *_: object) -> Iterator[list[str]]:
         self.open(7)
-        return ["tail", "-f", "-n", "0", str(self.log)]
+        self.lines.clear()
+        yield self.lines
 
     def open(self, pid: int, user: str = "main-app") -> None:
-        with self.log.open("a") as log:
-            log.write(f"{AT} [{pid}] LOG:  connection authorized: user={user} database=app\n")
+        self.lines.append(f"{AT} [{pid}] LOG:  connection authorized: user={user} database=app")
         if user == "main-app":
             self.sessions.append(pid)
 
@@ -39,9 +44,22 @@ class FakePostgres:
         return [(pid,) for pid in self.sessions] if "pg_stat_activity" in sql else []
 
 
-def test_a_session_that_begins_before_the_log_is_followed_is_counted(tmp_path: Path) -> None:
-    database = FakePostgres(tmp_path / "log")
-    with watched(cast(Postgres, database)) as seen:
+def test_a_session_that_begins_before_the_log_is_followed_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database = FakePostgres()
+    monkeypatch.setattr(watch, "following", database.following)
+    with watch.watched(cast(Postgres, database)) as seen:
         pass
     assert seen.log is not None
     assert seen.log.peak == 1
+
+
+def test_sessions_that_a_crash_ended_are_not_counted_after_it() -> None:
+    users = frozenset({"main-app"})
+    lines = [
+        f"{AT} [7] LOG:  connection authorized: user=main-app database=app",
+        f"{AT} [1] LOG:  database system is ready to accept connections",
+        f"{AT} [8] LOG:  connection authorized: user=main-app database=app",
+    ]
+    assert judge(lines, users).peak == 1
