@@ -6,7 +6,7 @@ clients) and seldom when the pod is quiet. Nothing is ever sent to a pod: comman
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -17,6 +17,7 @@ from pgpool_pooler.contract import ServerState, State
 
 from . import metrics
 from .budget import expected_demand
+from .discovery import Address, address_of
 from .scaling import History, PodLoad, crowded, sample
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Agents:
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
         self._followers: dict[str, _Follower] = {}
+        self._reporting: dict[Address, set[str]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Agents":
@@ -84,6 +86,7 @@ class Agents:
         for uid, follower in list(self._followers.items()):
             if wanted.get(uid) != follower.target:
                 follower.task.cancel()
+                self._note(uid, follower.state, None)
                 del self._followers[uid]
         for uid, target in wanted.items():
             if uid not in self._followers:
@@ -102,6 +105,10 @@ class Agents:
         """What the pod said last; None if it was never heard. The pod's UID in the reply was checked."""
         follower = self._followers.get(uid)
         return follower.state if follower else None
+
+    def reporting(self, server: Address) -> Collection[str]:
+        """The pods (uid) that spoke of a server when they were heard last."""
+        return frozenset(self._reporting.get(server, ()))
 
     def demand(self, uid: str) -> Mapping[str, float]:
         """The connections that the pod could use, by database: a moving average of busy + waiting clients."""
@@ -125,6 +132,8 @@ class Agents:
         follower = self._followers[target.uid]
         while True:
             state = await self._ask(follower)
+            if state is not None:
+                self._note(target.uid, follower.state, state)
             if state is not None and _take_in(follower, state):
                 self._changed(target)
             follower.asked.set()
@@ -134,6 +143,15 @@ class Agents:
                     await follower.wake.wait()
             except TimeoutError:
                 continue
+
+    def _note(self, uid: str, before: State | None, after: State | None) -> None:
+        """Keep the pods by the servers that they speak of."""
+        for server in _addresses(before) - _addresses(after):
+            self._reporting[server].discard(uid)
+            if not self._reporting[server]:
+                del self._reporting[server]
+        for server in _addresses(after):
+            self._reporting.setdefault(server, set()).add(uid)
 
     async def _ask(self, follower: _Follower) -> State | None:
         assert self._session is not None
@@ -203,6 +221,11 @@ def matters(before: State, after: State) -> bool:
 
 def _reached(server: ServerState) -> tuple[object, ...]:
     return server.host, server.port, server.cap, server.reachable, server.error, server.identity
+
+
+def _addresses(state: State | None) -> frozenset[Address]:
+    servers = state.servers if state is not None else ()
+    return frozenset(address_of(server.host, server.port) for server in servers)
 
 
 def _busy(state: State) -> bool:

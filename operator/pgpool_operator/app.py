@@ -21,10 +21,9 @@ from .cluster.kinds import CHILDREN, NODE, OBSERVED, PGPOOL, POD, Kind
 from .cluster.lease import lead
 from .cluster.queue import WorkQueue
 from .cluster.store import Change, Object, Store
-from .desired import POOL_LABEL
 from .health import Sweeper
 from .reconcile import FINISHED, Deaths, Reconciler
-from .watching import MANAGED_SELECTOR, Key, Router, registry
+from .watching import MANAGED_SELECTOR, Key, Router, may_hold, registry
 
 log = structlog.get_logger()
 
@@ -236,7 +235,7 @@ def _targets(store: Store) -> Iterator[Target]:
     for pod in store.all(POD):
         meta, status = pod["metadata"], pod.get("status", {})
         address = None if status.get("phase") in FINISHED else status.get("podIP")
-        if POOL_LABEL in meta.get("labels", {}) and address:
+        if may_hold(meta) and address:
             yield Target(meta["uid"], meta["namespace"], meta["name"], address)
 
 
@@ -245,7 +244,7 @@ async def _follow(store: Store, agents: Agents) -> None:
     changed = asyncio.Event()
 
     def listen(kind: Kind, obj: Object, _change: Change) -> None:
-        if kind is POD and POOL_LABEL in obj["metadata"].get("labels", {}):
+        if kind is POD and may_hold(obj["metadata"]):
             changed.set()
 
     store.listen(listen)

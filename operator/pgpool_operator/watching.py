@@ -1,15 +1,18 @@
 """kopf wiring: what is watched, and how an event becomes a key in the work queue. Nothing is decided here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import kopf
+
+from pgpool_pooler.contract import GRANT_ANNOTATION
 
 from .agents import Target
 from .api import InvalidResourceError
 from .cluster.api import FIELD_MANAGER
 from .cluster.kinds import NODE, OBSERVED, PGBUDGET, PGPOOL, POD, Kind
-from .cluster.near import labels_of, ledgers_near, pools_near, pools_with
+from .cluster.near import labels_of, ledgers_near, ledgers_of, pools_near, pools_with
 from .cluster.queue import WorkQueue
 from .cluster.store import Change, Object, Store
 from .desired import POOL_LABEL
@@ -38,11 +41,16 @@ def slim(kind: Kind, obj: Object) -> Object:
         slimmed["metadata"] = _only(meta, "name", "uid", "resourceVersion")
         slimmed["spec"] = _only(obj.get("spec", {}), "taints")
         slimmed["status"] = _status(obj, "allocatable")
-    if kind is POD and POOL_LABEL not in meta.get("labels", {}):
+    if kind is POD and not may_hold(meta):
         slimmed["metadata"] = {key: value for key, value in meta.items() if key != "annotations"}
         slimmed["spec"] = _only(obj.get("spec", {}), "nodeName", "containers")
         slimmed["status"] = _status(obj, "phase", "podIP")
     return slimmed
+
+
+def may_hold(meta: Object) -> bool:
+    """Whether it is a pooler pod, or was one until somebody took its label off."""
+    return POOL_LABEL in meta.get("labels", {}) or GRANT_ANNOTATION in meta.get("annotations", {})
 
 
 def _status(obj: Object, *keys: str) -> Object:
@@ -111,7 +119,7 @@ class Router:
         namespace = meta["namespace"]
         if kind is PGPOOL:
             yield Key(PGPOOL, namespace, meta["name"])
-            yield from self._ledgers(namespace, meta["name"])
+            yield from self._ledgers(namespace, partial(ledgers_near, self._store, namespace, meta["name"]))
         elif kind is PGBUDGET:
             yield Key(PGBUDGET, namespace, meta["name"])
             yield from self._pools(Key(PGBUDGET, namespace, meta["name"]))
@@ -128,10 +136,10 @@ class Router:
         self._labels[meta["uid"]] = labels
         if self._store.get(*own) is not None:
             yield own
-        yield from self._ledgers(namespace, "", meta["uid"])
+        yield from self._ledgers(namespace, partial(ledgers_of, self._store, pod))
         for pool in {name for one in (before, labels) for name in pools_with(self._store, namespace, one)}:
             yield Key(PGPOOL, namespace, pool)
-            yield from self._ledgers(namespace, pool)
+            yield from self._ledgers(namespace, partial(ledgers_near, self._store, namespace, pool))
 
     def _forget(self, kind: Kind, meta: Object) -> None:
         if kind is POD:
@@ -139,10 +147,10 @@ class Router:
         elif kind is PGBUDGET:
             self._near.pop(Key(kind, meta["namespace"], meta["name"]), None)
 
-    def _ledgers(self, namespace: str, pool: str, pod: str = "") -> Iterator[Key]:
-        """The ledgers near a pool or a pod; all of them where one cannot be read, which may be the one."""
+    def _ledgers(self, namespace: str, find: Callable[[], set[str]]) -> Iterator[Key]:
+        """The ledgers that are found; all of them where one cannot be read, which may be the one."""
         try:
-            near = ledgers_near(self._store, namespace, pool, pod)
+            near = find()
         except InvalidResourceError:
             yield from self._all(PGBUDGET, namespace)
         else:

@@ -1,6 +1,6 @@
 """A namespace with one PgPool on one server of 8 CPU (B = 24), and agents that answer as good pods do."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from pgpool_operator.agents import Agents
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Store
+from pgpool_operator.discovery import Address, address_of
 from pgpool_operator.scaling import PodLoad
 from pgpool_pooler.contract import (
     CONFIG_HASH_ANNOTATION,
@@ -50,6 +51,12 @@ class HeardAgents(Agents):
 
     def state(self, uid: str) -> State | None:
         return self.states.get(uid)
+
+    def reporting(self, server: Address) -> Collection[str]:
+        def speaks(state: State) -> bool:
+            return any(address_of(said.host, said.port) == server for said in state.servers)
+
+        return [uid for uid, state in self.states.items() if speaks(state)]
 
     def demand(self, uid: str) -> Mapping[str, float]:
         state = self.states.get(uid)

@@ -251,3 +251,15 @@ async def test_who_waits_until_all_were_asked_has_heard_all_that_answer(followin
     await following.all_asked()
     assert following.state("a") is not None
     assert following.state("silent") is None
+
+
+async def test_pods_are_found_by_the_servers_that_they_speak_of(pod: Pod, following: Agents) -> None:
+    await pod.asked_again()
+    assert list(following.reporting(("10.0.0.7", 5432))) == ["a"]
+    assert list(following.reporting(("10.0.0.7", 5433))) == []
+    pod.text = state(servers=(here(host="DB.example."),)).model_dump_json()
+    await pod.asked_again()
+    assert list(following.reporting(("10.0.0.7", 5432))) == []
+    assert list(following.reporting(("db.example", 5432))) == ["a"]
+    following.follow([])
+    assert list(following.reporting(("db.example", 5432))) == []

@@ -9,6 +9,7 @@ from pgpool_operator.cluster.kinds import NODE, PGBUDGET, PGPOOL, POD, SERVICE, 
 from pgpool_operator.cluster.queue import WorkQueue
 from pgpool_operator.cluster.store import Change, Store
 from pgpool_operator.watching import Key, Router, slim
+from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, ServerGrant
 
 OWNER = [{"kind": "PgPool", "name": "app", "uid": "1"}]
 LABEL = {"pgpool.dev/pool": "app"}
@@ -262,6 +263,44 @@ async def test_a_pooler_pod_that_lost_its_label_concerns_who_had_it_and_the_ledg
     assert await queued(queue) == {"shop/batch", "shop/db2-5432", "shop/db1-5432"}
     apart.put(POD, stored("batch-1", labels={}, resourceVersion="3", deletionTimestamp="now"))
     assert await queued(queue) == {"shop/db1-5432"}
+
+
+def granted(name: str, host: str, **more: Any) -> dict[str, Any]:
+    """A pod of no pool that has a grant."""
+    server = ServerGrant(host=host, port=5432, cap=3)
+    grant = Grant(uid=name, generation=1, servers=(server,), peer_id=1)
+    return stored(name, annotations={GRANT_ANNOTATION: grant.model_dump_json()}, **more)
+
+
+async def test_a_pod_concerns_the_ledger_of_the_server_that_it_is_granted(apart: Store) -> None:
+    queue = WorkQueue[Key]()
+    Router(apart, queue)
+    apart.put(POD, granted("old-1", "DB2."))
+    assert await queued(queue) == {"shop/db2-5432"}
+
+
+async def test_the_ledger_of_a_discovered_server_is_found_by_the_address_that_it_notes(
+    clusters: Store,
+) -> None:
+    for number, address in enumerate(("10.0.0.9:5432", "[fd00::9]:5432", "nonsense")):
+        spec = {"server": {"cluster": "main", "instance": f"db-{number}"}}
+        clusters.put(PGBUDGET, stored(f"db-{number}") | {"spec": spec, "status": {"address": address}})
+    queue = WorkQueue[Key]()
+    Router(clusters, queue)
+    clusters.put(POD, granted("old-1", "10.0.0.9"))
+    clusters.put(POD, granted("old-2", "fd00::9"))
+    assert await queued(queue) == {"shop/db-0", "shop/db-1"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kept"),
+    [({"labels": LABEL}, True), ({"annotations": {GRANT_ANNOTATION: "{}"}}, True), ({}, False)],
+    ids=["pooler pod", "pooler pod that lost its label", "other pod"],
+)
+def test_a_pod_that_may_hold_connections_is_kept_whole(metadata: dict[str, Any], kept: bool) -> None:
+    spec = {"terminationGracePeriodSeconds": 60, "containers": []}
+    slimmed = slim(POD, stored("x") | {"metadata": stored("x")["metadata"] | metadata, "spec": spec})
+    assert ("terminationGracePeriodSeconds" in slimmed["spec"]) is kept
 
 
 async def test_nothing_is_remembered_of_what_is_gone(clusters: Store) -> None:

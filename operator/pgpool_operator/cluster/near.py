@@ -4,13 +4,16 @@ The answers are generous: what they leave out has nothing to do with what was as
 name has. A ledger has the name of its server.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 import structlog
+from pydantic import ValidationError
+
+from pgpool_pooler.contract import GRANT_ANNOTATION, Grant
 
 from ..api import InvalidResourceError, PgBudget, PgPool, parse_pgbudget, parse_pgpool
 from ..desired import POOL_LABEL
-from ..discovery import discover, selector
+from ..discovery import Address, address_of, discover, selector
 from .index import Reading
 from .kinds import CHILDREN, PGBUDGET, PGPOOL, POD
 from .store import Object, Store
@@ -39,10 +42,35 @@ def _named(pool: PgPool) -> set[str]:
     return set() if selector(pool) else {server.name for server in discover(pool, (), {}).servers}
 
 
-def _concerned(ledger: PgBudget) -> set[str]:
-    """The pods that have a reservation (uid), and the pools (namespace/name)."""
+def _concerned(ledger: PgBudget) -> set[Hashable]:
+    """The pods that have a reservation (uid), the pools (namespace/name), and where the server is."""
     grants = ledger.status.grants
-    return {grant.uid for grant in grants} | {grant.pool for grant in grants} | set(ledger.status.pools)
+    found = {grant.uid for grant in grants} | {grant.pool for grant in grants} | set(ledger.status.pools)
+    return {*found, *_places(ledger)}
+
+
+def _places(ledger: PgBudget) -> Iterator[Address]:
+    server = ledger.spec.server
+    if server.host is not None:
+        yield address_of(server.host, server.port)
+    host, _, port = ledger.status.address.rpartition(":")
+    if port.isdecimal():
+        yield address_of(host.strip("[]"), int(port))
+
+
+def grant_on(raw: Object) -> Grant | None:
+    """What a pod's annotation grants; None without one, or with one that cannot be read."""
+    text = raw["metadata"].get("annotations", {}).get(GRANT_ANNOTATION, "")
+    try:
+        return Grant.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def granted(grant: Grant | None) -> frozenset[Address]:
+    """Where the servers of a grant are."""
+    servers = grant.servers if grant is not None else ()
+    return frozenset(address_of(server.host, server.port) for server in servers)
 
 
 def labels_of(raw: Object) -> Mapping[str, str]:
@@ -59,7 +87,7 @@ def as_it_is(raw: Object) -> Object:
 POOLS = Reading(PGPOOL, _readable, _leads)
 """The PgPools that can be read and are not being deleted, by what leads from a server to them."""
 LEDGERS = Reading(PGBUDGET, parse_pgbudget, _concerned)
-"""The ledgers, by pods (uid) and pools (namespace/name) that they tell of."""
+"""The ledgers, by pods (uid) and pools (namespace/name) that they tell of, and by the server's address."""
 PODS = Reading(POD, as_it_is, lambda raw: labels_of(raw).items())
 """All pods, by each of their labels."""
 
@@ -101,10 +129,17 @@ def pools_with(store: Store, namespace: str, labels: Mapping[str, str]) -> set[s
     return serving | ({labels[POOL_LABEL]} if POOL_LABEL in labels else set())
 
 
-def ledgers_near(store: Store, namespace: str, pool: str, pod: str = "") -> set[str]:
-    """The ledgers of the servers that a pool uses, and those that still tell of it or of the pod with this uid."""
+def ledgers_near(store: Store, namespace: str, pool: str) -> set[str]:
+    """The ledgers of the servers that a pool uses, and those that still tell of it."""
     ledgers = store.read(LEDGERS, namespace)
-    telling = (*ledgers.find(f"{namespace}/{pool}"), *ledgers.find(pod))
+    telling = ledgers.find(f"{namespace}/{pool}")
     spec = store.read(POOLS, namespace).get(pool)
     using = _named(spec) | {pod["metadata"]["name"] for pod in members(store, spec)} if spec else set()
     return {ledger.metadata.name for ledger in telling} | {name for name in using if name in ledgers}
+
+
+def ledgers_of(store: Store, pod: Object) -> set[str]:
+    """The ledgers that tell of a pod, and those of the servers that it is granted: one that was lost does not."""
+    ledgers = store.read(LEDGERS, pod["metadata"]["namespace"])
+    keys: tuple[Hashable, ...] = (pod["metadata"]["uid"], *granted(grant_on(pod)))
+    return {ledger.metadata.name for key in keys for ledger in ledgers.find(key)}

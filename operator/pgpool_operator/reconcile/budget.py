@@ -10,7 +10,7 @@ from pgpool_pooler.contract import GRANT_ANNOTATION
 from .. import metrics
 from ..agents import Agents
 from ..api import PgBudgetStatus
-from ..budget import Life, Order, PodView, plan
+from ..budget import Order, PodView, plan
 from ..cluster import events
 from ..cluster.api import Api, ApiError
 from ..cluster.kinds import PGBUDGET
@@ -20,7 +20,6 @@ from ..watching import slim
 from .bookkeeping import Books, ledger_of, next_status
 from .deaths import Deaths
 from .grants import PeerIds
-from .pods import PoolerPod
 from .pokes import Pokes
 from .scene import Heard, Scene, observe
 from .world import World
@@ -50,13 +49,14 @@ class BudgetReconciler:
             metrics.forget_budget(namespace, name)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return None
-        scene = observe(raw, World(self._store, namespace), self._heard, self._peers)
-        if not scene.pools and not scene.records and scene.budget.spec.limit is None:
+        world = World(self._store, namespace)
+        scene = observe(raw, world, self._heard, self._peers, self._agents.reporting)
+        if not scene.pools and not scene.records and not scene.pods and scene.budget.spec.limit is None:
             await self._api.delete(PGBUDGET, raw)
             return None
         books = await self._books(scene, namespace)
         await self._commit(scene, next_status(books))
-        orders = {**books.plan.leaving, **books.plan.orders}
+        orders = {**scene.ours(books.plan.leaving), **books.plan.orders}
         pauses = [books.plan.look_again, await self._send(scene, orders)]
         if books.plan.held:
             pauses.append(HELD_SECONDS)
@@ -81,7 +81,7 @@ class BudgetReconciler:
         )
 
     async def _views(self, scene: Scene, namespace: str) -> list[PodView]:
-        views = [scene.view(pod.uid, _life(pod), 0.0) for pod in scene.others]
+        views = [scene.view(pod.uid, *await self._deaths.verdict_on(pod)) for pod in scene.others]
         for uid, record in scene.records.items():
             verdict, dead_for = await self._deaths.verdict(namespace, record)
             views.append(scene.view(uid, verdict, dead_for))
@@ -134,10 +134,3 @@ class BudgetReconciler:
         if state is None or state.generation >= grant.generation:
             return []
         return [await self._pods.poke(pod, "grant", str(grant.generation))]
-
-
-def _life(pod: PoolerPod) -> Life:
-    """Of a pod that has no reservation: nothing has to be proven."""
-    if pod.deleted:
-        return Life.DEAD_REPORTED if pod.ended else Life.TERMINATING
-    return Life.ALIVE

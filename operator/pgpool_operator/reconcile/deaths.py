@@ -14,7 +14,7 @@ from ..budget import Life, NodeFacts, PodFacts, life
 from ..cluster.api import Api
 from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
 from ..cluster.store import Change, Store
-from .pods import PoolerPod, is_pooler, read_pod
+from .pods import PoolerPod, pooler
 
 Object = dict[str, Any]
 
@@ -58,24 +58,29 @@ class Deaths:
 
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
+        return await self._verdict(record.uid, self._facts(namespace, record))
+
+    async def verdict_on(self, pod: PoolerPod) -> tuple[Life, float]:
+        """The same of a pod that is there and has no reservation."""
+        return await self._verdict(pod.uid, _seen(pod))
+
+    async def _verdict(self, uid: str, facts: PodFacts) -> tuple[Life, float]:
         now = self.clock()
-        facts = self._facts(namespace, record, now)
         node = await self._node(facts.node, missing=not facts.exists) if self.nodes_visible else None
         found = life(facts, node)
         if not found.dead:
-            self._dead_since.pop(record.uid, None)
+            self._dead_since.pop(uid, None)
             return found, 0.0
-        return found, now - self._dead_since.setdefault(record.uid, now)
+        return found, now - self._dead_since.setdefault(uid, now)
 
     def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
         if change is Change.PUT:
             return
         if kind is NODE:
             self._leases.pop(obj["metadata"]["name"], None)
-        elif kind is POD and is_pooler(obj):
+        elif kind is POD and (pod := pooler(obj)) is not None:
             self._prune()
-            last = read_pod(obj) if change is Change.DELETED else None
-            self._gone[obj["metadata"]["uid"]] = _Gone(self.clock(), last)
+            self._gone[pod.uid] = _Gone(self.clock(), pod if change is Change.DELETED else None)
 
     def _prune(self) -> None:
         """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
@@ -86,11 +91,12 @@ class Deaths:
             del self._gone[uid]
             self._dead_since.pop(uid, None)
 
-    def _facts(self, namespace: str, record: GrantRecord, now: float) -> PodFacts:
+    def _facts(self, namespace: str, record: GrantRecord) -> PodFacts:
         raw = self.store.get(POD, namespace, record.pod)
         if raw is not None and raw["metadata"]["uid"] == record.uid:
-            return _seen(read_pod(raw)) if is_pooler(raw) else _stripped(raw, record)
-        gone = self._gone.setdefault(record.uid, _Gone(now, None))
+            pod = pooler(raw)
+            return _seen(pod) if pod is not None else _stripped(raw, record)
+        gone = self._gone.setdefault(record.uid, _Gone(self.clock(), None))
         if gone.pod is not None:
             return _seen(gone.pod, gone_since=gone.since)
         return PodFacts(
@@ -132,7 +138,7 @@ class Deaths:
 
 
 def _stripped(raw: Object, record: GrantRecord) -> PodFacts:
-    """Of a pod that somebody took its labels off: little of it is kept, and its end is not among that."""
+    """Of a pod that somebody took labels and grant off: little of it is kept, and its end is not among that."""
     return PodFacts(
         exists=True,
         node=record.node,

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, Endpoint, Grant
 
+from ..cluster.near import grant_on
 from ..desired import ENDPOINT_LABEL, POOL_LABEL
 
 Object = dict[str, Any]
@@ -18,13 +17,14 @@ DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 @dataclass(frozen=True)
 class PoolerPod:
-    """One pod of a pool."""
+    """One pod of a pool, or one that has a grant although it is of no pool any more."""
 
     raw: Object
     uid: str
     name: str
     namespace: str
     pool: str
+    """Empty where somebody took the pod's labels off."""
     endpoint: Endpoint
     node: str
     """Empty until it is bound to one."""
@@ -47,8 +47,8 @@ class PoolerPod:
 
     @property
     def full_pool(self) -> str:
-        """The PgPool as ledgers name it: namespace/name."""
-        return f"{self.namespace}/{self.pool}"
+        """The PgPool as ledgers name it: namespace/name; empty if it has none."""
+        return f"{self.namespace}/{self.pool}" if self.pool else ""
 
 
 def is_pooler(raw: Object) -> bool:
@@ -57,9 +57,17 @@ def is_pooler(raw: Object) -> bool:
     return POOL_LABEL in labels and labels.get(ENDPOINT_LABEL) in tuple(Endpoint)
 
 
+def pooler(raw: Object) -> PoolerPod | None:
+    """The pod if it may hold connections: it belongs to a PgPool, or it was granted some when it did."""
+    if not is_pooler(raw) and GRANT_ANNOTATION not in raw["metadata"].get("annotations", {}):
+        return None
+    return read_pod(raw)
+
+
 def read_pod(raw: Object) -> PoolerPod:
-    """The facts of a pooler pod; `is_pooler` must hold."""
+    """The facts of a pod for which `pooler` is not None."""
     meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+    labels = meta.get("labels", {}) if is_pooler(raw) else {}
     annotations = meta.get("annotations", {})
     deleted = "deletionTimestamp" in meta
     return PoolerPod(
@@ -67,8 +75,8 @@ def read_pod(raw: Object) -> PoolerPod:
         uid=meta["uid"],
         name=meta["name"],
         namespace=meta["namespace"],
-        pool=meta["labels"][POOL_LABEL],
-        endpoint=Endpoint(meta["labels"][ENDPOINT_LABEL]),
+        pool=labels.get(POOL_LABEL, ""),
+        endpoint=Endpoint(labels.get(ENDPOINT_LABEL, Endpoint.WRITE)),
         node=spec.get("nodeName", ""),
         address=status.get("podIP", ""),
         grace_seconds=float(
@@ -78,7 +86,7 @@ def read_pod(raw: Object) -> PoolerPod:
         ended=_ended(spec, status),
         finished=status.get("phase") in FINISHED,
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ())),
-        grant=_grant(annotations.get(GRANT_ANNOTATION, "")),
+        grant=grant_on(raw),
         config_hash=annotations.get(CONFIG_HASH_ANNOTATION, ""),
         deletion_cost=annotations.get(DELETION_COST_ANNOTATION, "0"),
     )
@@ -96,10 +104,3 @@ def _ended(spec: Object, status: Object) -> bool:
         if any("terminated" not in states.get(c["name"], {}) for c in spec.get(declared, ())):
             return False
     return True
-
-
-def _grant(text: str) -> Grant | None:
-    try:
-        return Grant.model_validate_json(text) if text else None
-    except ValidationError:
-        return None

@@ -1,6 +1,6 @@
 """One server with its ledger and its pods, as the plan wants to see them. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
 
 from ..api import GrantRecord, PgBudget
 from ..budget import Life, Order, PodView, Report, Size
-from ..discovery import Server
+from ..discovery import Address, Server, address_of
 from .bookkeeping import last_size
 from .capacity import floor, has_sessions, session_share
 from .grants import PeerIds, compose
@@ -42,7 +42,8 @@ class Scene:
     """None: it is not to be found now, or no pool names it any more."""
     size: Size
     pods: Mapping[str, PoolerPod]
-    """The pods of the server's pools, and those that have a reservation; by uid."""
+    """By uid: the pods of the server's pools, and those that have a reservation, are granted the server or report
+    it, whatever has become of their pool."""
     owners: Mapping[str, PoolFacts]
     """The pool of each pod, if it has one that is not being deleted."""
     placed: frozenset[str]
@@ -58,15 +59,19 @@ class Scene:
         return self.budget.metadata.name
 
     @property
+    def address(self) -> Address | None:
+        """Where the server is; None if that is not to be found now."""
+        return _address(self.budget, self.server)
+
+    @property
     def records(self) -> Mapping[str, GrantRecord]:
         """The reservations as they were committed last, by pod uid."""
         return {record.uid: record for record in self.budget.status.grants}
 
     @property
     def others(self) -> tuple[PoolerPod, ...]:
-        """Pods of the server's pools that have no reservation here."""
-        pods = (pod for facts in self.pools for pod in facts.pods)
-        return tuple(pod for pod in pods if pod.uid in self.pods and pod.uid not in self.records)
+        """Pods that have no reservation here, and shall have one or may have had one."""
+        return tuple(pod for uid, pod in self.pods.items() if uid not in self.records)
 
     @property
     def identity(self) -> ServerIdentity | None:
@@ -89,10 +94,11 @@ class Scene:
         lost = self._lost(pod, record, heard.state)
         seen = pod or record
         assert seen is not None
+        name = pod.name if pod else record.pod if record else ""
         return PodView(
             uid=uid,
-            pod=pod.name if pod else seen.pod if isinstance(seen, GrantRecord) else "",
-            pool=pod.full_pool if pod else seen.pool,
+            pod=name,
+            pool=(pod.full_pool if pod else "") or (record.pool if record else ""),
             endpoint=seen.endpoint,
             node=seen.node,
             life=Life.TERMINATING if pod and pod.finished and verdict is Life.ALIVE else verdict,
@@ -109,8 +115,16 @@ class Scene:
             addresses=(identity.client_address,) if identity else (),
             detects_dead_clients=self._detects_dead_clients(uid, identity),
             dead_for=dead_for,
-            released=bool(record and record.pod in self.budget.spec.release),
+            released=name in self.budget.spec.release,
         )
+
+    def ours(self, leaving: Mapping[str, Order]) -> Mapping[str, Order]:
+        """Without the pods whose grant for this address is another ledger's: that one makes the next, too."""
+        return {
+            uid: order
+            for uid, order in leaving.items()
+            if (grant := self.pods[uid].grant) is None or self.elsewhere[uid] < grant.generation
+        }
 
     def grant(self, uid: str, order: Order) -> Grant:
         """The complete grant for an order; the pod has an owner."""
@@ -157,10 +171,10 @@ class Scene:
         return self.grant(uid, Order(pod.grant.generation, record.cap)) != pod.grant
 
     def _annotated(self, pod: PoolerPod | None) -> tuple[int, int] | None:
-        if pod is None or pod.grant is None or self.server is None:
+        if pod is None or pod.grant is None:
             return None
         for granted in pod.grant.servers:
-            if (granted.host, granted.port) == (self.server.host, self.server.port):
+            if address_of(granted.host, granted.port) == self.address:
                 return pod.grant.generation, granted.cap
         return None
 
@@ -176,10 +190,9 @@ class Scene:
         )
 
     def _here(self, state: State | None) -> ServerState | None:
-        if state is None or self.server is None:
+        if state is None:
             return None
-        address = self.server.host, self.server.port
-        return next((s for s in state.servers if (s.host, s.port) == address), None)
+        return next((s for s in state.servers if address_of(s.host, s.port) == self.address), None)
 
 
 def observe(
@@ -187,13 +200,17 @@ def observe(
     world: World,
     heard: Callable[[str], Heard],
     peers: PeerIds,
+    reporting: Callable[[Address], Iterable[str]] = lambda _: (),
 ) -> Scene:
-    """The scene of the ledger `raw`."""
+    """The scene of the ledger `raw`; `reporting` tells which pods (uid) last spoke of a server at an address."""
     name = raw["metadata"]["name"]
     budget, pools = world.budgets[name], world.on_server(name)
+    server = next((server for facts in pools if (server := facts.server(name))), None)
     reserved = (world.pooler(record) for record in budget.status.grants)
     present = {pod.uid: pod for facts in pools for pod in facts.pods}
     present |= {pod.uid: pod for pod in reserved if pod is not None}
+    if (address := _address(budget, server)) is not None:
+        present |= {pod.uid: pod for pod in world.holders(address, reporting(address))}
     known = present.keys() | {record.uid for record in budget.status.grants}
     owners = {uid: world.pools[pod.pool] for uid, pod in present.items() if pod.pool in world.pools}
     placed = {uid for uid, facts in owners.items() if facts.placement.get(uid) == name}
@@ -202,7 +219,7 @@ def observe(
         raw=raw,
         budget=budget,
         pools=pools,
-        server=next((server for facts in pools if (server := facts.server(name))), None),
+        server=server,
         size=size or last_size(budget.status),
         pods=present,
         owners=owners,
@@ -211,3 +228,9 @@ def observe(
         heard=heard,
         peers=peers,
     )
+
+
+def _address(budget: PgBudget, server: Server | None) -> Address | None:
+    """A server that no pool names any more is where its ledger says, unless that is an address that is reused."""
+    known = server or budget.spec.server
+    return address_of(known.host, known.port) if known.host else None

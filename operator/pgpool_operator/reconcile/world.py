@@ -1,6 +1,6 @@
 """The store as the pure packages want it: pools with their servers, pods, and which pod belongs to which server."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,10 @@ from pgpool_pooler.contract import Endpoint
 from ..api import GrantRecord, PgBudget, PgPool
 from ..cluster.index import Reading
 from ..cluster.kinds import NODE, PGPOOL, POD
-from ..cluster.near import LEDGERS, POOLS, as_it_is, members, pools_near
+from ..cluster.near import LEDGERS, POOLS, as_it_is, granted, members, pools_near
 from ..cluster.store import Store
-from ..discovery import Discovery, Server, assign, discover
-from .pods import PoolerPod, is_pooler, read_pod
+from ..discovery import Address, Discovery, Server, assign, discover
+from .pods import PoolerPod, pooler
 
 Object = dict[str, Any]
 
@@ -51,12 +51,16 @@ class PoolFacts:
         return primary.name if any(elsewhere) else ""
 
 
-def _pooler(raw: Object) -> PoolerPod | None:
-    return read_pod(raw) if is_pooler(raw) else None
+def _leads(pod: PoolerPod) -> Iterator[Hashable]:
+    if pod.pool:
+        yield pod.pool
+    yield _UID, pod.uid
+    yield from granted(pod.grant)
 
 
-POOLERS = Reading(POD, _pooler, lambda pod: (pod.pool,))
-"""The pooler pods, by pool."""
+_UID = "uid"
+POOLERS = Reading(POD, pooler, _leads)
+"""The pooler pods, by pool, by uid, and by the addresses of the servers that they are granted."""
 NODES = Reading(NODE, as_it_is)
 """The nodes."""
 
@@ -94,6 +98,12 @@ class World:
         """The pod that has a reservation; None if it is gone."""
         pod = self._poolers.get(record.pod)
         return pod if pod is not None and pod.uid == record.uid else None
+
+    def holders(self, address: Address, reporting: Iterable[str]) -> Iterator[PoolerPod]:
+        """The pods that are granted a server at an address, and those of `reporting` (uids) that are there."""
+        yield from self._poolers.find(address)
+        for uid in reporting:
+            yield from self._poolers.find((_UID, uid))
 
     def grants_of(self, uid: str) -> Iterator[tuple[str, GrantRecord]]:
         """A pod's reservations, each with the name of its ledger."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pgpool_operator.reconcile.pods import is_pooler, read_pod
+from pgpool_operator.reconcile.pods import is_pooler, pooler, read_pod
 from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, Endpoint, Grant, ServerGrant
 from tests.support.shop import pod_manifest
 
@@ -106,7 +106,7 @@ def test_a_pod_has_ended_when_every_container_of_every_sort_has(
 
 
 @pytest.mark.parametrize(
-    ("labels", "pooler"),
+    ("labels", "whole"),
     [
         ({"pgpool.dev/pool": "app", "pgpool.dev/endpoint": "read"}, True),
         ({"pgpool.dev/pool": "app"}, False),
@@ -114,5 +114,15 @@ def test_a_pod_has_ended_when_every_container_of_every_sort_has(
         ({"cluster-name": "main"}, False),
     ],
 )
-def test_a_pooler_has_a_pool_and_an_endpoint(labels: dict[str, str], pooler: bool) -> None:
-    assert is_pooler(raw(metadata={"labels": labels})) is pooler
+def test_a_pooler_has_a_pool_and_an_endpoint(labels: dict[str, str], whole: bool) -> None:
+    pod = raw(metadata={"labels": labels})
+    assert is_pooler(pod) is whole
+    assert (pooler(pod) is not None) is whole
+
+
+def test_a_pod_that_lost_its_labels_may_hold_what_it_was_granted() -> None:
+    grant = Grant(uid="u1", generation=4, servers=(ServerGrant(host="db", port=5432, cap=3),), peer_id=1)
+    annotations = {GRANT_ANNOTATION: grant.model_dump_json()}
+    pod = pooler(raw(metadata={"labels": {"pgpool.dev/pool": "app"}, "annotations": annotations}))
+    assert pod is not None
+    assert (pod.grant, pod.pool, pod.full_pool) == (grant, "", "")

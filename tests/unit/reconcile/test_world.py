@@ -394,3 +394,45 @@ def test_a_grant_is_composed_for_an_order() -> None:
     keep_ledger(shop, record())
     composed = scene(shop).grant("uid-app-1", Order(generation=5, cap=7))
     assert composed == grant(generation=5, cap=7)
+
+
+# Pods of the server that are of none of its pools
+
+
+def lone(shop: Shop, name: str, host: str) -> None:
+    save_pod(shop, name, "gone", grant=grant(name, host=host))
+
+
+def test_who_is_granted_the_server_is_in_the_scene_however_its_host_is_spelled() -> None:
+    shop = open_shop(database={"servers": [{"host": "db.example", "port": PORT, "cpu": 8}]})
+    keep_ledger(shop, host="db.example")
+    for number, host in enumerate(("db.example", "DB.Example.", "db2.example")):
+        lone(shop, f"old-{number}", host)
+    found = scene(shop, ledger=f"db.example-{PORT}")
+    assert found.pods.keys() == {"uid-old-0", "uid-old-1"}
+    view = found.view("uid-old-1", Life.ALIVE, 0.0)
+    assert (view.annotated, view.assigned, view.floor, view.pool) == ((4, 12), False, 0, "shop/gone")
+
+
+def test_a_grant_for_the_address_that_a_discovered_server_had_before_is_none_for_it() -> None:
+    """It cannot be reached there any more; who has the address now is another server."""
+    shop = open_shop(database=PATRONI)
+    save_database(shop)
+    spec = {"server": {"cluster": "main", "instance": "main-1"}}
+    shop.server.save(PGBUDGET, {"metadata": {"name": "main-1"}, "spec": spec, "status": {}})
+    lone(shop, "old-1", "10.0.1.1")
+    lone(shop, "old-2", "10.0.1.99")
+    assert scene(shop, ledger="main-1").pods.keys() == {"uid-old-1"}
+    shop.store.remove(POD, shop.server.remove(POD, "main-1"))
+    assert scene(shop, ledger="main-1").pods == {}
+
+
+def test_who_reports_the_server_is_in_the_scene() -> None:
+    shop = open_shop()
+    keep_ledger(shop)
+    lone(shop, "old-1", ELSEWHERE)
+    raw = shop.store.get(PGBUDGET, "shop", LEDGER)
+    assert raw is not None
+    silent = lambda _uid: Heard(None, {})  # noqa: E731
+    found = observe(raw, world(shop), silent, PeerIds(), {(HOST, PORT): ["uid-old-1", "x"]}.__getitem__)
+    assert found.pods.keys() == {"uid-old-1"}

@@ -1,0 +1,247 @@
+"""A ledger that somebody deleted or emptied: whoever may still hold connections of the server is found again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pgpool_operator.cluster.kinds import NODE, PGBUDGET, PGPOOL, POD
+from pgpool_operator.cluster.store import Change
+from pgpool_operator.reconcile.budget import BudgetReconciler
+from pgpool_operator.watching import slim
+from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, ServerGrant
+from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
+from tests.support.shop import LEDGER, PORT, Shop, pod_manifest, pool_manifest, state_of
+
+ELSEWHERE = "10.0.0.8"
+
+
+def lose(shop: Shop) -> None:
+    """The ledger is deleted, and made anew by a pool that uses the server."""
+    shop.store.remove(PGBUDGET, shop.server.remove(PGBUDGET, LEDGER))
+    save_ledger(shop)
+
+
+def empty(shop: Shop) -> None:
+    shop.server.save(PGBUDGET, shop.server.there(PGBUDGET, LEDGER) | {"status": {}})
+    shop.watch()
+
+
+def newcomer(shop: Shop) -> None:
+    """Another pool on the server, with a pod that has nothing yet."""
+    shop.server.save(PGPOOL, pool_manifest("new"))
+    shop.server.save(POD, pod_manifest("new-1", "new"))
+    shop.watch()
+
+
+def deleted(shop: Shop) -> None:
+    shop.store.remove(PGPOOL, shop.server.remove(PGPOOL, "app"))
+
+
+def unreadable(shop: Shop) -> None:
+    shop.server.save(PGPOOL, shop.server.there(PGPOOL, "app") | {"spec": {"databases": []}})
+    shop.watch()
+
+
+def moved(shop: Shop) -> None:
+    """Its pods have not been granted the other server yet."""
+    servers = {"servers": [{"host": ELSEWHERE, "port": PORT, "cpu": 8}]}
+    spec = shop.server.there(PGPOOL, "app")["spec"] | {"database": servers}
+    shop.server.save(PGPOOL, shop.server.there(PGPOOL, "app") | {"spec": spec})
+    shop.watch()
+
+
+def unlabelled(shop: Shop) -> None:
+    deleted(shop)
+    for name in ("app-1", "app-2"):
+        pod = shop.server.there(POD, name)
+        pod["metadata"]["labels"] = {}
+        shop.server.save(POD, pod)
+    shop.watch()
+
+
+def mute(shop: Shop) -> None:
+    shop.agents.states.clear()
+
+
+def reserved(shop: Shop) -> dict[str, int]:
+    return {name: record["reserved"] for name, record in shop.ledger().items()}
+
+
+def recovering(shop: Shop) -> str:
+    """What the condition says; empty if the ledger is sound."""
+    status = shop.server.there(PGBUDGET, LEDGER)["status"]
+    [ready] = [condition for condition in status["conditions"] if condition["type"] == "Ready"]
+    assert status["recovering"] is (ready["reason"] == "LedgerRecovering")
+    return str(ready["message"]) if status["recovering"] else ""
+
+
+FATES = pytest.mark.parametrize("fate", [deleted, unreadable, moved, unlabelled])
+LOSSES = pytest.mark.parametrize("loss", [lose, empty])
+Act = Callable[[Shop], None]
+
+
+@FATES
+@LOSSES
+async def test_pods_count_whatever_became_of_their_pool(fate: Act, loss: Act) -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    fate(shop)
+    newcomer(shop)
+    loss(shop)
+    await settle(shop, reconciler)
+    assert reserved(shop).keys() >= {"app-1", "app-2"}
+    assert sum(reserved(shop).values()) == 24
+    assert recovering(shop) == ""
+
+
+@FATES
+@LOSSES
+async def test_nothing_grows_until_they_are_heard(fate: Act, loss: Act) -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    assert sum(reserved(shop).values()) == 24
+    fate(shop)
+    newcomer(shop)
+    mute(shop)
+    loss(shop)
+    for _ in range(3):
+        await reconciler.reconcile("shop", LEDGER)
+    assert "app-1, app-2" in recovering(shop)
+    assert shop.grant("new-1") is None
+    assert reserved(shop) == {"app-1": 12, "app-2": 12}
+
+
+async def test_the_connections_of_a_pod_without_a_pool_come_back_when_it_is_dead() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    deleted(shop)
+    newcomer(shop)
+    lose(shop)
+    await settle(shop, reconciler)
+    end(shop, "app-2")
+    await reconciler.reconcile("shop", LEDGER)
+    assert reserved(shop) == {"app-1": 12, "app-2": 12}
+    shop.clock.now += 2.1
+    await settle(shop, reconciler)
+    assert reserved(shop) == {"app-1": 12, "new-1": 12}
+
+
+async def test_a_pod_that_still_has_connections_here_counts_although_its_grant_is_for_elsewhere() -> None:
+    shop, reconciler = await settled_shop("app-1")
+    moved(shop)
+    newcomer(shop)
+    pod = shop.server.there(POD, "app-1")
+    server = ServerGrant(host=ELSEWHERE, port=PORT, cap=6, shares={"app": 6})
+    grant = Grant(uid="uid-app-1", generation=9, servers=(server,), peer_id=1)
+    shop.agents.states["uid-app-1"] = state_of(pod, generation=1, acknowledged=1)
+    pod["metadata"]["annotations"][GRANT_ANNOTATION] = grant.model_dump_json()
+    shop.server.save(POD, pod)
+    lose(shop)
+    await reconciler.reconcile("shop", LEDGER)
+    assert reserved(shop) == {"app-1": 24}
+    assert "app-1" in recovering(shop)
+
+
+async def test_a_ledger_that_nobody_uses_is_kept_while_a_pod_is_granted_its_server() -> None:
+    shop, reconciler = await settled_shop("app-1")
+    deleted(shop)
+    empty(shop)
+    await settle(shop, reconciler)
+    assert reserved(shop) == {"app-1": 24}
+
+
+# What was freed once does not come back
+
+
+def end(shop: Shop, name: str, **status: Any) -> None:
+    pod = shop.server.there(POD, name)
+    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    pod["status"] |= status
+    shop.server.save(POD, pod)
+    shop.watch()
+
+
+def evict(shop: Shop, name: str) -> None:
+    pod = shop.server.there(POD, name)
+    pod["status"] |= {
+        "phase": "Failed",
+        "containerStatuses": [{"name": "pooler", "state": {"terminated": {}}}],
+    }
+    shop.server.save(POD, pod)
+    shop.watch()
+
+
+def put_out_of_service(shop: Shop, name: str) -> None:
+    silence(shop, name, taints=[{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}])
+
+
+def release(shop: Shop, name: str) -> None:
+    silence(shop, name)
+    ledger = shop.server.there(PGBUDGET, LEDGER)
+    ledger["spec"]["release"] = [name]
+    shop.server.save(PGBUDGET, ledger)
+    shop.watch()
+
+
+def silence(shop: Shop, name: str, **spec: Any) -> None:
+    """It is deleted, and its node does not answer."""
+    node = {"metadata": {"name": "w1", "uid": "n1", "resourceVersion": "1"}, "spec": spec}
+    shop.store.put(NODE, node | {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})
+    pod = shop.server.there(POD, name)
+    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    shop.server.save(POD, pod)
+    shop.watch()
+    del shop.agents.states[f"uid-{name}"]
+
+
+@pytest.mark.parametrize("gone", [end, evict, put_out_of_service, release])
+async def test_a_pod_whose_connections_were_freed_is_not_counted_again_while_its_object_stays(
+    gone: Callable[[Shop, str], None],
+) -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    gone(shop, "app-2")
+    await settle_all(shop, reconciler)
+    assert reserved(shop) == {"app-1": 24}
+    shop.server.writes.clear()
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.server.writes == []
+
+
+async def settle_all(shop: Shop, reconciler: BudgetReconciler) -> None:
+    """Let all holds pass; the silent stay silent."""
+    for _ in range(6):
+        await reconciler.reconcile("shop", LEDGER)
+        shop.clock.now += 11
+        for pod in shop.pods():
+            if pod["metadata"]["uid"] in shop.agents.states:
+                shop.agents.states[pod["metadata"]["uid"]] = state_of(pod)
+
+
+async def test_a_ledger_of_nobody_goes_when_the_last_pod_that_it_granted_has_gone() -> None:
+    shop, reconciler = await settled_shop("app-1")
+    deleted(shop)
+    end(shop, "app-1")
+    await settle_all(shop, reconciler)
+    assert shop.ledger() == {}
+    shop.store.remove(POD, slim(POD, shop.server.remove(POD, "app-1")), Change.DELETED)
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.server.get(PGBUDGET, LEDGER) is None
+
+
+# Two ledgers at one address
+
+
+async def test_a_ledger_never_grants_a_pod_whose_grant_for_its_address_another_ledger_made() -> None:
+    shop, _ = await settled_shop("app-1")
+    record = shop.ledger()["app-1"]
+    other = {"spec": {"server": {"host": ELSEWHERE, "port": PORT}}, "status": {"grants": [record]}}
+    shop.server.save(PGBUDGET, {"metadata": {"name": "other"}} | other)
+    moved(shop)
+    newcomer(shop)
+    lose(shop)
+    before = shop.grant("app-1")
+    reconciler = reconciler_of(shop)
+    for _ in range(4):
+        await reconciler.reconcile("shop", LEDGER)
+        shop.answer()
+    assert shop.grant("app-1") == before
+    assert reserved(shop)["app-1"] == 24
