@@ -220,7 +220,9 @@ def matters(before: State, after: State) -> bool:
 
 
 def _reached(server: ServerState) -> tuple[object, ...]:
-    return server.host, server.port, server.cap, server.reachable, server.error, server.identity
+    """When the server was asked last is no news; nor is, of several servers, which of them answers this time."""
+    known = tuple(i.model_copy(update={"asked_at": None}) for i in (server.identity, *server.others) if i)
+    return server.host, server.port, server.cap, server.reachable, server.error, known
 
 
 def _addresses(state: State | None) -> frozenset[Address]:

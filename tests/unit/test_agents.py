@@ -100,11 +100,18 @@ def test_load_does_not_matter(load: dict[str, Any]) -> None:
         {"servers": (here(reachable=False),)},
         {"servers": (here(error="timeout"),)},
         {"servers": (here(identity=IDENTITY),)},
+        {"servers": (here(others=(IDENTITY,)),)},
     ],
     ids=str,
 )
 def test_everything_else_matters(news: dict[str, Any]) -> None:
     assert matters(state(), state(**news))
+
+
+def test_the_time_when_a_server_was_asked_does_not_matter() -> None:
+    asked = [IDENTITY.model_copy(update={"asked_at": datetime(2026, 11, day, tzinfo=UTC)}) for day in (2, 3)]
+    before, after = (state(servers=(here(identity=one, others=(one,)),)) for one in asked)
+    assert not matters(before, after)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from .drain import Clock
 from .reach import Answer
 
 IDENTITY_SECONDS: Final = 60.0
+DISPUTED_SECONDS: Final = 5.0
+"""Until the next question, where several servers have answered: is that so, or were they changed over just then?"""
 RETRY_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 1.0
 
@@ -41,6 +43,7 @@ class Enquiries:
         self._next_probe = 0.0
         self._looks = Looks()
         self.identity: ServerIdentity | None = None
+        self.others: tuple[ServerIdentity, ...] = ()
         self.warm = False
         self.problems: tuple[Problem, ...] = ()
 
@@ -56,7 +59,7 @@ class Enquiries:
 
     def server_changed(self) -> None:
         """What was known of the server is about another one."""
-        self.identity = None
+        self.identity, self.others = None, ()
         self._next_identity = 0.0
         self._cancel("identity")
         self._looks = Looks()
@@ -103,19 +106,22 @@ class Enquiries:
 
     async def _warm(self, access: sql.Access, setup: Setup) -> None:
         try:
-            for database, limit in setup.limits.items():
+            for database in setup.limits:
                 if database == MONITOR_DATABASE:
                     continue
-                pool = max(1, limit // max(1, setup.crowd.get(database, 1)))
-                await sql.warm(sql.Access(access.directory, access.port, access.user, database), pool)
+                there = sql.Access(access.directory, access.port, access.user, database)
+                await sql.warm(there, _backends(setup, database))
         finally:
             self.warm = True
             self.answered()
 
     async def _identify(self, access: sql.Access, setup: Setup, now: float) -> None:
         try:
-            self.identity = await sql.identify(access, setup.pool_mode(access.database))
-            self._next_identity = now + IDENTITY_SECONDS
+            self.identity, *others = await sql.identify(
+                access, setup.pool_mode(access.database), _backends(setup, access.database)
+            )
+            self.others = tuple(others)
+            self._next_identity = now + (DISPUTED_SECONDS if others else IDENTITY_SECONDS)
             self.answered()
         except (psycopg.Error, TimeoutError) as error:
             log.warning("the server did not say who it is", error=str(error).strip() or "no answer")
@@ -168,6 +174,11 @@ class Enquiries:
     def _cancel(self, name: str) -> None:
         if name in self._tasks:
             self._tasks.pop(name).cancel()
+
+
+def _backends(setup: Setup, database: str) -> int:
+    """What the agent's user may have of a database at once, beside its other users."""
+    return max(1, setup.limits[database] // max(1, setup.crowd.get(database, 1)))
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

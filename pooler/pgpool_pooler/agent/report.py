@@ -35,6 +35,7 @@ class Facts:
     draining: bool
     reach: Reachability
     server_identity: ServerIdentity | None
+    other_servers: tuple[ServerIdentity, ...]
     activity: Activity | None
     cpu_seconds: float
     cpu_available: float
@@ -121,6 +122,7 @@ def _servers(facts: Facts) -> tuple[ServerState, ...]:
                 reachable=facts.reach.reachable,
                 error=facts.reach.error or facts.reach.login_error,
                 identity=facts.server_identity,
+                others=facts.other_servers,
                 activity=facts.activity,
             )
         )

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -19,6 +20,9 @@ from .reach import Answer
 QUERY_SECONDS: Final = 10.0
 WARM_SECONDS: Final = 3.0
 _WARM_AT_MOST: Final = 32
+_ASK_AT_MOST: Final = 4
+_TOGETHER_SECONDS: Final = 0.3
+"""How long an answer is held for the others to come: where clients wait, a backend is not kept from them longer."""
 _PING_SECONDS: Final = 2
 """The least that libpq allows."""
 _PING_NAME: Final = "postgres"
@@ -34,6 +38,7 @@ SELECT coalesce(host(inet_server_addr()), '') AS address,
        coalesce(inet_server_port(), current_setting('port')::int) AS port,
        pg_postmaster_start_time() AS started_at,
        split_part(current_setting('server_version'), ' ', 1) AS version,
+       clock_timestamp() AS asked_at,
        current_setting('max_connections')::int AS max_connections,
        current_setting('superuser_reserved_connections')::int
          + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved_connections,
@@ -68,15 +73,43 @@ class Access:
         )
 
 
-async def identify(access: Access, mode: PoolMode) -> ServerIdentity:
-    """Ask the server who it is. Raises psycopg.Error, TimeoutError."""
-    async with asyncio.timeout(QUERY_SECONDS), await access.connect() as connection:
-        cursor = await connection.execute(_IDENTITY)
-        row = await cursor.fetchone()
-    if row is None:
-        raise psycopg.DataError("the server answered its identity with no row")
-    detection = row.pop("detection")
-    return ServerIdentity(**row, detects_dead_clients=detects_dead_clients(detection, mode))
+async def identify(access: Access, mode: PoolMode, count: int) -> tuple[ServerIdentity, ...]:
+    """Ask the server who it is; several answers if several servers are behind its address.
+
+    Asked over up to four of the `count` backends that the pool may have, at the same time: whoever answers then is
+    there now. Raises psycopg.Error, TimeoutError if none answers.
+    """
+    asked = max(1, min(count, _ASK_AT_MOST))
+    together = asyncio.Barrier(asked)
+
+    async def ask() -> ServerIdentity:
+        async with (
+            asyncio.timeout(QUERY_SECONDS),
+            await access.connect() as connection,
+            connection.transaction(),
+        ):
+            cursor = await connection.execute(_IDENTITY)
+            row = await cursor.fetchone()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TOGETHER_SECONDS):
+                    await together.wait()
+        if row is None:
+            raise psycopg.DataError("the server answered its identity with no row")
+        detection = row.pop("detection")
+        return ServerIdentity(**row, detects_dead_clients=detects_dead_clients(detection, mode))
+
+    return distinct(await asyncio.gather(*(ask() for _ in range(asked)), return_exceptions=True))
+
+
+def distinct(answers: Sequence[ServerIdentity | BaseException]) -> tuple[ServerIdentity, ...]:
+    """The servers among the answers, the newest start first; raises the error if nobody answered."""
+    found: dict[tuple[str, int, datetime], ServerIdentity] = {}
+    for answer in answers:
+        if isinstance(answer, ServerIdentity):
+            found[answer.address, answer.port, answer.started_at] = answer
+    if not found:
+        raise next(answer for answer in answers if isinstance(answer, BaseException))
+    return tuple(found[key] for key in sorted(found, key=lambda key: (key[2], key[0], key[1]), reverse=True))
 
 
 def detects_dead_clients(settings: Mapping[str, tuple[str, str]], mode: PoolMode) -> bool:

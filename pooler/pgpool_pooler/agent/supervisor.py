@@ -167,6 +167,7 @@ class Supervisor:
             draining=self._drain is not None or self._leaving,
             reach=self._reach,
             server_identity=self._enquiries.identity,
+            other_servers=self._enquiries.others,
             activity=self._enquiries.activity(now),
             cpu_seconds=cpu_seconds(self._engine.pid),
             cpu_available=cpu_available(self._engine.traits.threads),

@@ -46,6 +46,9 @@ class ServerIdentity(Wire):
     """inet_client_addr(): this pod as the server sees it; not the pod's IP behind NAT."""
     detects_dead_clients: bool
     """client_connection_check_interval and the keepalives were read back as set, so ghosts end in seconds."""
+    asked_at: datetime | None = None
+    """clock_timestamp() when it said so: of two answers of one server, the one from before a restart is told by
+    the server's own clock."""
 
 
 class DatabaseState(Wire):
@@ -97,6 +100,9 @@ class ServerState(Wire):
     """None: not tried yet."""
     error: str = ""
     identity: ServerIdentity | None = None
+    others: tuple[ServerIdentity, ...] = ()
+    """Other servers that answered at the same time as `identity`, over other connections of this pod: there are
+    several behind the address."""
     activity: Activity | None = None
     """None: nobody looked of late, as nobody waits, or the look got no answer. A monitor also looks once a minute
     while nobody waits; what it saw is here for 15 s."""

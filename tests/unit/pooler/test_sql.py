@@ -1,7 +1,12 @@
+from datetime import UTC, datetime, timedelta
+
+import psycopg
 import pytest
 
-from pgpool_pooler.agent.sql import detects_dead_clients
-from pgpool_pooler.contract import PoolMode
+from pgpool_pooler.agent.sql import detects_dead_clients, distinct
+from pgpool_pooler.contract import PoolMode, ServerIdentity
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 SET = {
     "client_connection_check_interval": ("1000", "0"),
@@ -27,3 +32,38 @@ def test_a_server_without_one_of_them_does_not_count(name: str) -> None:
         {key: value for key, value in SET.items() if key != name}, PoolMode.TRANSACTION
     )
     assert not detects_dead_clients(SET | {name: ("0", "0")}, PoolMode.TRANSACTION)
+
+
+def answer(address: str, started_at: datetime = NOON, asked_at: datetime = NOON) -> ServerIdentity:
+    return ServerIdentity(
+        address=address,
+        port=5432,
+        started_at=started_at,
+        version="17.6",
+        max_connections=100,
+        reserved_connections=3,
+        in_recovery=False,
+        client_address="10.1.0.7",
+        detects_dead_clients=True,
+        asked_at=asked_at,
+    )
+
+
+def test_one_server_that_answers_over_several_backends_is_one() -> None:
+    later = NOON + timedelta(milliseconds=3)
+    [one] = distinct([answer("10.0.0.1"), answer("10.0.0.1", asked_at=later)])
+    assert one.address == "10.0.0.1"
+
+
+def test_of_several_servers_at_one_address_the_newest_comes_first() -> None:
+    newer = answer("10.0.0.2", started_at=NOON + timedelta(hours=1))
+    assert distinct([answer("10.0.0.1"), newer, answer("10.0.0.1")]) == (newer, answer("10.0.0.1"))
+
+
+def test_an_answer_counts_although_another_backend_gave_none() -> None:
+    assert distinct([TimeoutError(), answer("10.0.0.1")]) == (answer("10.0.0.1"),)
+
+
+def test_no_answer_is_the_error_that_it_was() -> None:
+    with pytest.raises(psycopg.OperationalError, match="no route"):
+        distinct([psycopg.OperationalError("no route")])

@@ -222,6 +222,13 @@ async def test_a_restarted_container_waits_for_its_backends_and_comes_back_on_it
     assert (said.generation, said.acknowledged, said.ready) == (1, 1, True)
 
 
+async def test_all_servers_that_answer_at_the_address_are_reported(serving: Pod) -> None:
+    other = identity(detects=True).model_copy(update={"address": "10.0.0.2"})
+    serving.enquiries.identity, serving.enquiries.others = identity(detects=True), (other,)
+    [server] = (await serving.settle(1)).servers
+    assert (server.identity, server.others) == (identity(detects=True), (other,))
+
+
 async def test_the_wait_is_short_where_the_server_notices_dead_clients(serving: Pod) -> None:
     serving.enquiries.identity = identity(detects=True)
     await serving.settle(1)
