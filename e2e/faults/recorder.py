@@ -82,8 +82,8 @@ class Recorder:
             "pgbudgets",
         )
         list_pods = partial(CoreV1Api(api).list_namespaced_pod, namespace, label_selector=_POOLERS)
-        budgets = _Watched(self._timeline, self._stop, list_budgets, _told_of_ledger, LedgerGone)
-        pods = _Watched(self._timeline, self._stop, list_pods, _told_of_pod, PodGone)
+        budgets = _Watched(self._timeline, self._stop, list_budgets, changes_of_ledger, LedgerGone)
+        pods = _Watched(self._timeline, self._stop, list_pods, changes_of_pod, PodGone)
         self._watched = (budgets, pods)
         agents = _Agents(self._timeline, self._stop, pods.objects)
         looks = _Looks(self._timeline, self._stop, dsn, list(users))
@@ -184,7 +184,8 @@ class _Watched:
         self._timeline.add(self._gone(self._timeline.now(), name))
 
 
-def _told_of_ledger(at: float, budget: Object) -> tuple[LedgerSeen]:
+def changes_of_ledger(at: float, budget: Object) -> tuple[LedgerSeen]:
+    """What a PgBudget says at a time."""
     status = budget.get("status", {})
     grants = tuple(
         GrantSeen(
@@ -206,7 +207,8 @@ def _told_of_ledger(at: float, budget: Object) -> tuple[LedgerSeen]:
     )
 
 
-def _told_of_pod(at: float, pod: Object) -> tuple[Moment, ...]:
+def changes_of_pod(at: float, pod: Object) -> tuple[Moment, ...]:
+    """What a pooler pod says at a time: itself, and its grant if it has one."""
     meta, status = pod["metadata"], pod.get("status", {})
     name = meta["name"]
     seen = PodSeen(
