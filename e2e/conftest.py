@@ -17,6 +17,11 @@ NAMESPACE = os.environ.get("E2E_NAMESPACE", "e2e")
 MakePool = Callable[..., Pool]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault", default="daily", help="class/name of the fault to play, daily or all")
+    parser.addoption("--seeds", default="1", help="of the mixtures of faults to play: 7, or 1-60")
+
+
 @pytest.fixture(scope="session")
 def kube() -> Kubectl:
     path = Path(os.environ.get("KUBECONFIG", str(kubeconfig())))
@@ -34,8 +39,6 @@ def operator(kube: Kubectl) -> Kubectl:
 def database(kube: Kubectl) -> Postgres:
     postgres = Postgres(kube)
     postgres.create()
-    postgres.query("CREATE TABLE IF NOT EXISTS judged (id bigint PRIMARY KEY)")
-    postgres.query('GRANT ALL ON judged TO "main-app"')
     return postgres
 
 

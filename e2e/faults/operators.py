@@ -21,7 +21,7 @@ import yaml
 
 from e2e.cluster.images import POOLER
 from e2e.faults.proxy import HOST, Counters, Policy
-from e2e.kube import Kubectl, eventually
+from e2e.kube import Kubectl, Object, eventually
 from e2e.world import LEASE, OPERATOR_NAMESPACE, OPERATOR_SELECTOR, REPOSITORY, leader
 
 RESTART_SECONDS = 1.0
@@ -106,6 +106,26 @@ class Operators:
         """SIGKILL; it is started again."""
         self._processes[index].kill()
 
+    @contextmanager
+    def rival(self, lease_namespace: str) -> Iterator[None]:
+        """One operator stops and another starts in its place that leads by a Lease of its own: both write.
+
+        Its ServiceAccount may use that Lease only meanwhile.
+        """
+        before, after = self._processes[-1], self._rival(lease_namespace)
+        lease = self._kubectl.within(lease_namespace)
+        before.stop()
+        lease.apply(*_lease_rights(lease_namespace))
+        after.start()
+        try:
+            eventually("another operator leads too", lambda: lease.get("lease", LEASE))
+            yield
+        finally:
+            after.stop()
+            lease("delete", "role,rolebinding", _OPERATOR)
+            lease("delete", "lease", LEASE)
+            before.start()
+
     def stop_all(self) -> None:
         """As a scale down to nothing: SIGTERM, and none runs when this returns."""
         for process in self._processes:
@@ -169,6 +189,11 @@ class Operators:
             return False
         return True
 
+    def _rival(self, lease_namespace: str) -> "_Supervised":
+        last = self._processes[-1]
+        environment = {**last.environment, "POD_NAMESPACE": lease_namespace}
+        return _Supervised(last.command, environment, self._logs / "rival.log")
+
     def _operator(self, index: int, ports: Sequence[int], directory: Path) -> "_Supervised":
         server, health, metrics = ports
         kubeconfig = directory / f"kubeconfig-{index}"
@@ -199,8 +224,8 @@ class _Supervised:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.starts = 0
-        self._command = [*_DIE_WITH_THIS, *command]
-        self._environment = dict(environment)
+        self.command = command
+        self.environment = environment
         self._log = log
         # Held to start the process and to signal it: none is started once stop() has been called.
         self._lock = threading.Lock()
@@ -255,12 +280,12 @@ class _Supervised:
     def _begin(self, log: int) -> subprocess.Popen[bytes]:
         self.starts += 1
         return subprocess.Popen(
-            self._command,
+            [*_DIE_WITH_THIS, *self.command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env=self._environment,
+            env=dict(self.environment),
             # A Ctrl-C is for the tests, which then stop this in order.
             start_new_session=True,
         )
@@ -278,6 +303,25 @@ def _resting(operator: Kubectl) -> Iterator[None]:
         operator(*scale, f"--replicas={_REPLICAS}")
         operator("rollout", "status", f"deployment/{_OPERATOR}", "--timeout=240s")
         eventually("an operator in the cluster leads", lambda: leader(operator))
+
+
+def _lease_rights(namespace: str) -> tuple[Object, Object]:
+    """What the installed ServiceAccount needs for a Lease in another namespace."""
+    group, metadata = "rbac.authorization.k8s.io", {"name": _OPERATOR, "namespace": namespace}
+    rule = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["create", "get", "update", "patch"],
+    }
+    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": _OPERATOR},
+        "subjects": [{"kind": "ServiceAccount", "name": _OPERATOR, "namespace": OPERATOR_NAMESPACE}],
+    }
+    return role, binding
 
 
 def _api_server(kubectl: Kubectl) -> tuple[str, str]:

@@ -1,0 +1,59 @@
+"""The budget holds whatever breaks: each fault on the real cluster while 200 clients work, judged by PostgreSQL."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.conftest import pools
+from e2e.faults.chaos import mixture
+from e2e.faults.everything import FAULTS
+from e2e.faults.operators import Operators
+from e2e.faults.play import alone, play
+from e2e.faults.stage import HOME, PODS, Stage
+from e2e.kube import Kubectl
+from e2e.world import REPOSITORY, Postgres, install_operator
+
+FOLDER = REPOSITORY / "build" / "faults"
+NAMESPACE = "faults"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`--fault` and `--seeds` say what is played; what stands for its class and one mixture where they do not."""
+    asked = metafunc.config.getoption("--fault")
+    if "fault_name" in metafunc.fixturenames:
+        daily = [fault.name for fault in FAULTS.values() if fault.daily]
+        names = {"daily": daily, "all": list(FAULTS)}.get(asked, [asked])
+        unknown = [name for name in names if name not in FAULTS]
+        if unknown:
+            raise pytest.UsageError(f"no fault {unknown[0]}: one of {', '.join(FAULTS)}, daily, all")
+        metafunc.parametrize("fault_name", names)
+    if "seed" in metafunc.fixturenames:
+        first, _, last = metafunc.config.getoption("--seeds").partition("-")
+        metafunc.parametrize("seed", range(int(first), int(last or first) + 1))
+
+
+@pytest.fixture(scope="module")
+def stage(kube: Kubectl) -> Iterator[Stage]:
+    """The operators run on the host, behind a proxy: what happens to nodes does not happen to them."""
+    install_operator(kube, restart=False)
+    inside = kube.within(NAMESPACE)
+    database = Postgres(inside, HOME)
+    database.create()
+    with Operators(inside, FOLDER / "operators") as operators, pools(inside) as make:
+        operators.wait_leading()
+        pool = make(read=None, write={"replicas": PODS}, timeouts={"drainSeconds": 5})
+        yield Stage(inside, database, pool, operators)
+        operators.clear()
+
+
+def test_the_budget_holds_through_a_fault(stage: Stage, fault_name: str) -> None:
+    stage.random = random.Random(fault_name)
+    outcome = play(stage, alone(FAULTS[fault_name]), FOLDER)
+    assert outcome.broken() == []
+
+
+def test_the_budget_holds_through_chaos(stage: Stage, seed: int) -> None:
+    stage.random = random.Random(seed)
+    outcome = play(stage, mixture(seed, list(FAULTS.values())), FOLDER)
+    assert outcome.broken() == []
