@@ -29,14 +29,14 @@ lint: venv ## Style, types, and which module may import which
 bench: up ## Compare a pool with bare PgBouncer and with no pooler (under 5 min)
 	@$(PYTHON) -m e2e.bench
 
-FAULT ?= all
+FAULT ?= *
 SEEDS ?= 1-60
 PLAY := KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 	$(PYTHON) -m pytest e2e/test_faults.py
 
-faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict (all of them: about 75 min)
+faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 75 min)
 	@rm -f build/faults/outcomes.jsonl
-	@$(PLAY) -k through_a_fault --fault $(FAULT); played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
+	@$(PLAY) -k through_a_fault --fault '$(FAULT)'; played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
 chaos: up ## Break three things at a time, by a seed: make chaos, or SEEDS=7, SEEDS=1-60 (about 2 min each)
 	@rm -f build/faults/outcomes.jsonl

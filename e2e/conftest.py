@@ -18,7 +18,7 @@ MakePool = Callable[..., Pool]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fault", default="daily", help="class/name of the fault to play, daily or all")
+    parser.addoption("--fault", default="", help="which faults to play: pod/evict, 'pod/*', '*'")
     parser.addoption("--seeds", default="1", help="of the mixtures of faults to play: 7, or 1-60")
 
 

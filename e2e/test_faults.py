@@ -1,5 +1,6 @@
 """The budget holds whatever breaks: each fault on the real cluster while 200 clients work, judged by PostgreSQL."""
 
+import fnmatch
 import random
 from collections.abc import Iterator
 
@@ -20,17 +21,20 @@ NAMESPACE = "faults"
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`--fault` and `--seeds` say what is played; what stands for its class and one mixture where they do not."""
-    asked = metafunc.config.getoption("--fault")
     if "fault_name" in metafunc.fixturenames:
-        daily = [fault.name for fault in FAULTS.values() if fault.daily]
-        names = {"daily": daily, "all": list(FAULTS)}.get(asked, [asked])
-        unknown = [name for name in names if name not in FAULTS]
-        if unknown:
-            raise pytest.UsageError(f"no fault {unknown[0]}: one of {', '.join(FAULTS)}, daily, all")
-        metafunc.parametrize("fault_name", names)
+        metafunc.parametrize("fault_name", _asked(metafunc.config.getoption("--fault")))
     if "seed" in metafunc.fixturenames:
         first, _, last = metafunc.config.getoption("--seeds").partition("-")
         metafunc.parametrize("seed", range(int(first), int(last or first) + 1))
+
+
+def _asked(pattern: str) -> list[str]:
+    if not pattern:
+        return [fault.name for fault in FAULTS.values() if fault.daily]
+    names = fnmatch.filter(FAULTS, pattern)
+    if not names:
+        raise pytest.UsageError(f"--fault {pattern} names none of {', '.join(FAULTS)}")
+    return names
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ class Outcome(BaseModel):
     over: tuple[str, ...] = ()
     """Samples with more backends than the ledger allowed at that time."""
     whole_after: float | None = None
-    """Seconds from the end of the last fault until the whole budget was granted and, in PostgreSQL, in use again."""
+    """Seconds from the end of the last fault until the whole budget was granted and in use again."""
     transactions: int = 0
     """Of the load."""
     acknowledged: int = 0

@@ -15,7 +15,7 @@ from e2e.faults.stage import HOME, PODS, Stage
 from e2e.faults.writers import Writers, missing
 from e2e.judge.load import Crowd
 from e2e.judge.watch import watched
-from e2e.world import BUDGET, USER
+from e2e.world import USER
 
 CLIENTS = 200
 SCRIPT = """BEGIN;

@@ -1,7 +1,7 @@
 """Where faults are played: a database and a load that stay whole, a PgPool with pods on a node that does not."""
 
-from random import Random
 from dataclasses import dataclass, field
+from random import Random
 
 import psycopg
 
