@@ -269,11 +269,10 @@ async def _relay(
     events: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
 
     async def read() -> None:
-        due = 0.0
         try:
             async for line in _lines(content):
                 if not period.drops(line):
-                    due = max(due, clock() + period.within(period.policy.events_delayed))
+                    due = clock() + period.within(period.policy.events_delayed)
                     events.put_nowait((due, line))
         finally:
             events.put_nowait(None)

@@ -22,6 +22,8 @@ POD = "/api/v1/namespaces/shop/pods/a"
 PODS = "/api/v1/namespaces/shop/pods"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/pgpool-system/leases/pgpool-operator"
 LONG = 60.0
+GENEROUS = aiohttp.ClientTimeout(total=20)
+"""A request that takes longer hangs."""
 
 
 class Upstream:
@@ -107,7 +109,7 @@ async def clients(origin: str) -> AsyncIterator[tuple[Client, Client]]:
     control = unused_port()
     async with (
         Proxy(origin, "secret", ports, control, tls=True),
-        aiohttp.ClientSession(auto_decompress=False) as session,
+        aiohttp.ClientSession(auto_decompress=False, timeout=GENEROUS) as session,
     ):
         yield Client(session, ports[0], control), Client(session, ports[1], control)
 
@@ -180,7 +182,7 @@ async def test_the_upstreams_watch_is_closed_when_the_client_goes(client: Client
     async with client.request("GET", f"{PODS}?watch=true") as answer:
         await upstream.watching.wait()
         answer.close()
-    await upstream.left.wait()
+    await asyncio.wait_for(upstream.left.wait(), 20)
 
 
 async def test_requests_wait_as_long_as_they_are_told(client: Client, upstream: Upstream) -> None:
@@ -260,7 +262,7 @@ async def test_a_new_policy_ends_the_open_watches_and_their_delays(
         upstream.events.put_nowait(event("ADDED", "a"))
         await client.set_policy(Policy())
         assert await answer.read() == b"", "ended in order, without the event"
-    await upstream.left.wait()
+    await asyncio.wait_for(upstream.left.wait(), 20)
 
 
 async def test_while_down_connections_are_closed_and_afterwards_taken_again(
@@ -310,6 +312,20 @@ async def test_killed_after_a_write_whose_answer_nobody_hears(
     assert upstream.seen == [f"GET {POD}", f"PATCH {POD}"]
     assert (await client.counters()).killed
     assert await client.status("PATCH") == 201, "a kill happens once"
+
+
+async def test_an_answer_is_read_to_its_end_before_the_kill(
+    client: Client, upstream: Upstream, process: asyncio.subprocess.Process
+) -> None:
+    await client.set_policy(Policy(kill=Kill(write=1, moment="after", pid=process.pid)))
+    patching = asyncio.create_task(client.status("PATCH", f"{POD}?watch"))
+    await upstream.watching.wait()
+    await asyncio.sleep(0.1)  # Enough to be killed too early, where the answer is not waited for.
+    assert not (await client.counters()).killed
+    upstream.events.put_nowait(None)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await patching
+    assert await process.wait() == -signal.SIGKILL
 
 
 async def test_writes_of_leases_are_not_counted_nor_killed_at(
