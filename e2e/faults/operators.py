@@ -203,6 +203,8 @@ class Operators:
         # Nothing of this process' environment but PATH: no way to an API server around the proxy.
         environment = {
             "PATH": os.environ["PATH"],
+            # The operator of this checkout, wherever another one is installed.
+            "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY / 'pooler'}",
             "KUBECONFIG": str(kubeconfig),
             "POD_NAME": f"operator-{index}",
             "POD_NAMESPACE": OPERATOR_NAMESPACE,
