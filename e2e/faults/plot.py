@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ from e2e.faults.moments import (
 
 _MARK_ROWS = 4
 """Texts of marks that follow each other closely are written below each other."""
+_TOLD_STATES = ("Unknown", "Draining")
 _PAD = 0.02
 """Of the length, to the right of the last moment."""
 
@@ -154,13 +156,34 @@ def _pod(axes: Axes, timeline: Timeline, pod: str, color: str, end: float) -> No
         linewidth=1.4,
         label="acknowledged",
     )
+    _held(axes, timeline, pod, end)
     for at in silences:
         until = min([said.at for said in heard if said.at > at] + [gone])
         axes.axvspan(at, until, facecolor="none", edgecolor="gray", hatch="///", alpha=0.6)
-        axes.text(at, 1, " silent", fontsize=8)
+        axes.text(at, 0.7, " silent", **_small(axes))
     if gone < end:
-        axes.text(gone, 1, " gone", fontsize=8, color="gray")
+        axes.text(gone, 0.85, " gone", **_small(axes))
     axes.set_title(pod, loc="left", fontsize=9, pad=2)
+
+
+def _held(axes: Axes, timeline: Timeline, pod: str, end: float) -> None:
+    """What the ledger reserves for the pod, and the states that explain why nobody else may have it."""
+    versions = [seen for seen in timeline.of(LedgerSeen) if seen.server == timeline.server]
+    reserved = _steps([(seen.at, _reserved(seen, pod) or nan) for seen in versions], end)
+    axes.step(
+        *reserved, where="post", color="tab:red", linestyle=":", linewidth=1.2, label="reserved by the ledger"
+    )
+    before = ""
+    for seen in versions:
+        state = next((grant.state for grant in seen.grants if grant.pod == pod), "")
+        if state != before and state in _TOLD_STATES:
+            axes.text(seen.at, 0.55, f" {state}", **_small(axes))
+        before = state
+
+
+def _small(axes: Axes) -> dict[str, Any]:
+    """Text at a time and a share of the panel's height."""
+    return {"fontsize": 8, "va": "center", "transform": axes.get_xaxis_transform()}
 
 
 def _steps(points: Sequence[tuple[float, float]], end: float) -> tuple[list[float], list[float]]:

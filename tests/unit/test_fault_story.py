@@ -181,7 +181,7 @@ def test_no_count_over_the_budget_is_left_out() -> None:
 def test_a_picture_names_the_pods_the_faults_and_the_title(tmp_path: Path) -> None:
     story.write(a_node_stops(), "node/stop", tmp_path / "new", "24")
     picture = (tmp_path / "new/timeline.svg").read_text()
-    for words in (X, Y, "node/stop begins", "node/stop: main-a-0", "silent", "budget"):
+    for words in (X, Y, "node/stop begins", "node/stop: main-a-0", "silent", "Unknown", "gone"):
         assert words in picture, words
     assert (tmp_path / "new/timeline.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "new/story.txt").read_text() == STORY
