@@ -118,7 +118,7 @@ class Enquiries:
     async def _identify(self, access: sql.Access, setup: Setup, now: float) -> None:
         try:
             self.identity, *others = await sql.identify(
-                access, setup.pool_mode(access.database), _backends(setup, access.database)
+                access, setup.pool_mode, _backends(setup, access.database)
             )
             self.others = tuple(others)
             self._next_identity = now + (DISPUTED_SECONDS if others else IDENTITY_SECONDS)

@@ -27,7 +27,10 @@ class Refused:
     why: str
 
 
-def judge(text: str, held: Grant | None, uid: str) -> Accepted | Unchanged | Refused:
+Verdict = Accepted | Unchanged | Refused
+
+
+def judge(text: str, held: Grant | None, uid: str) -> Verdict:
     """Decide about the text of the grant file, given the grant that this pod (`uid`) has persisted.
 
     An empty file is no revocation: the annotation may have been removed by hand, and the ledger still counts
@@ -49,7 +52,15 @@ def judge(text: str, held: Grant | None, uid: str) -> Accepted | Unchanged | Ref
     return _against_held(offered, held)
 
 
-def _against_held(offered: Grant, held: Grant | None) -> Accepted | Unchanged | Refused:
+def may_have_been_followed(first: Grant) -> bool:
+    """Whether the first grant that the agent remembers is perhaps not the pod's first: its memory was lost.
+
+    A new pod is granted generation 1, and nothing more before it has acknowledged that or somebody else needs it.
+    """
+    return first.generation > 1
+
+
+def _against_held(offered: Grant, held: Grant | None) -> Verdict:
     if held is None or offered.generation > held.generation:
         return Accepted(offered)
     if offered.generation < held.generation:

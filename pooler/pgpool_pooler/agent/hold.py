@@ -3,8 +3,13 @@
 A process that ends closes its sockets, and the kernel tells the server at once (a FIN). An idle backend then ends
 in milliseconds. A working one ends only when it looks at its socket, every second if the server has been told so
 (client_connection_check_interval=1s), else when its query ends (seen: 13.5 s in pg_sleep).
+
+The agent waits; it never terminates a backend. By its address it could not tell its own from another pod's: the
+address changes with the pod's sandbox, and the next pod may have it.
 """
 
+import random
+from collections.abc import Callable
 from typing import Final
 
 HOLD_SECONDS: Final = 2.0
@@ -16,6 +21,10 @@ vanished without a FIN. A query that runs longer than this outlives the hold."""
 
 _BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 30.0
+_SPREAD: Final = 0.25
+"""Up to so much longer, by chance: engines that died of one cause do not all come back at once."""
+LOOP_CRASHES: Final = 2
+"""So many ends in a row are not chance any more."""
 STABLE_SECONDS: Final = 60.0
 """An engine that ran this long was not part of a crash loop."""
 MUTE_SECONDS: Final = 30.0
@@ -28,7 +37,7 @@ def hold_seconds(*, detects_dead_clients: bool) -> float:
 
 
 def backoff_seconds(crashes: int) -> float:
-    """Seconds to wait before the next start after so many crashes in a row."""
+    """Seconds to wait at least before the next start after so many crashes in a row: 0.5, 1, 2 ... 30."""
     if crashes <= 0:
         return 0.0
     return float(min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS))
@@ -37,8 +46,18 @@ def backoff_seconds(crashes: int) -> float:
 class Lives:
     """The engine's starts and ends: when the next one may start."""
 
-    def __init__(self, now: float, *, lived_before: bool, detects_dead_clients: bool) -> None:
+    def __init__(
+        self,
+        now: float,
+        *,
+        lived_before: bool,
+        detects_dead_clients: bool,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self.crashes = 0
+        """In a row: since an engine ran for STABLE_SECONDS."""
+        self.all_crashes = 0
+        self._chance = chance
         self.started_at = now
         self._mute_since: float | None = None
         self._hold_until = now
@@ -68,15 +87,18 @@ class Lives:
 
     def ended(self, now: float, *, detects_dead_clients: bool) -> None:
         """An engine has ended that may have left backends."""
-        hold = hold_seconds(detects_dead_clients=detects_dead_clients)
-        self._hold_until = max(self._hold_until, now + max(hold, backoff_seconds(self.crashes)))
+        self._wait(now + hold_seconds(detects_dead_clients=detects_dead_clients))
 
-    def crashed(self, now: float, *, detects_dead_clients: bool) -> None:
-        """An engine has ended by itself."""
+    def crashed(self, now: float) -> None:
+        """An engine has ended by itself, had to be ended, or did not start."""
         self.crashes += 1
-        self.ended(now, detects_dead_clients=detects_dead_clients)
+        self.all_crashes += 1
+        self._wait(now + backoff_seconds(self.crashes) * (1 + _SPREAD * self._chance()))
 
-    def refused(self, now: float) -> None:
-        """An engine did not start; it opened nothing."""
-        self.crashes += 1
-        self._hold_until = max(self._hold_until, now + backoff_seconds(self.crashes))
+    @property
+    def crash_loop(self) -> bool:
+        """The engine ends again and again."""
+        return self.crashes >= LOOP_CRASHES
+
+    def _wait(self, until: float) -> None:
+        self._hold_until = max(self._hold_until, until)

@@ -38,3 +38,11 @@ def next_limits(
 def exceeded(limits: Mapping[str, int], open_: Mapping[str, int]) -> bool:
     """Whether a database has more connections than its limit; one without a limit has the limit 0."""
     return any(count > limits.get(name, 0) for name, count in open_.items())
+
+
+def highest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The limits that hold whichever of the two is in force.
+
+    Their sum is within the cap where `other` comes from `next_limits(one, ...)`.
+    """
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in sorted({*one, *other})}

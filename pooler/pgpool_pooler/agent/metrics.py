@@ -89,6 +89,17 @@ def _pod_metrics(facts: Facts, pool: str) -> Iterable[Metric]:
         metric = GaugeMetricFamily(f"pgpool_agent_{name}", text, labels=["pool"])
         metric.add_metric([pool], value)
         yield metric
+    for name, text, count in (
+        (
+            "grants_refused",
+            "Grants that were older, altered, made for another pod or not readable",
+            facts.refusals,
+        ),
+        ("engine_crashes", "Times that the engine ended by itself or did not start", facts.crashes),
+    ):
+        counter = CounterMetricFamily(f"pgpool_agent_{name}", text, labels=["pool"])
+        counter.add_metric([pool], count)
+        yield counter
     yield from _engine_metrics(facts, pool)
     if facts.activity is not None:
         backends = GaugeMetricFamily(

@@ -83,6 +83,8 @@ class View:
     """Backends of an earlier engine of this pod may still exist."""
     outage: bool = False
     """The server does not take connections."""
+    unsure: bool = False
+    """A change had no answer; `in_force` has the highest limits that the engine may have."""
     move_overdue: bool = False
     """What runs on the server that the pod has to leave has had its time."""
     restart_needed: bool = False
@@ -166,7 +168,7 @@ def _limits(view: View, now: Setup) -> Step | None:
     following = next_limits(now.limits, _reachable(view, now), open_, view.server.cap)
     limits = {name: limit for name, limit in following.items() if limit > 0 or _still_held(view, now, name)}
     setup = _setup(view, limits)
-    return Apply(setup) if setup != now else None
+    return Apply(setup) if setup != now or view.unsure else None
 
 
 def _reachable(view: View, now: Setup) -> Mapping[str, int]:
@@ -217,4 +219,6 @@ def settled(view: View) -> bool:
         if view.server.cap == 0:
             return True
     reached = dict(view.in_force.limits) == shares(view) and view.in_force.peer_id == view.grant.peer_id
-    return reached and not over_limit(view) and not (view.status.retired & set(shares(view)))
+    return (
+        reached and not view.unsure and not over_limit(view) and not (view.status.retired & set(shares(view)))
+    )

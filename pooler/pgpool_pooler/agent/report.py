@@ -32,6 +32,12 @@ class Facts:
     running: bool
     warm: bool
     holding: bool
+    mute: bool
+    """The engine did not answer when it was asked last: what is known of it is old."""
+    refusals: int
+    """Grants that were refused since the agent started."""
+    crashes: int
+    """Times that the engine ended by itself, or did not start, since the agent started."""
     draining: bool
     reach: Reachability
     server_identity: ServerIdentity | None
@@ -61,6 +67,8 @@ def unready(facts: Facts) -> str:
         return (
             "waiting for backends of an earlier engine to end" if facts.holding else "the engine is starting"
         )
+    if facts.mute:
+        return "the engine does not answer"
     return "" if facts.warm else "opening connections"
 
 

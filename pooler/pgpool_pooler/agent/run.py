@@ -26,7 +26,7 @@ async def run(settings: Settings) -> None:
     """Serve until SIGTERM, then drain and return."""
     _raise_file_limit()
     layout = settings.layout
-    store = Store(layout.data)
+    store = Store(layout.data, layout.run)
     inputs = Inputs(settings.identity, layout, store.accepted())
     built = pgbouncer.build(layout.run, settings.client_port, settings.engine_binary)
     clock = RealClock()

@@ -10,6 +10,7 @@ from pgpool_pooler.files import write_durably
 
 _GRANT: Final = "grant.json"
 _ACCEPTED: Final = "accepted.json"
+_STARTED: Final = "started"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -23,14 +24,24 @@ class AcceptedConfig(BaseModel):
 
 
 class Store:
-    """Files in a directory; a write is on the disk when the method returns."""
+    """Files in two directories, one of them in memory; a write is done for good when the method returns."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, memory: Path) -> None:
         self._directory = directory
+        self._mark = memory / _STARTED
 
     def grant(self) -> Grant | None:
         """The persisted grant."""
         return self._load(_GRANT, Grant)
+
+    def lived(self) -> bool:
+        """Whether this pod may have run an engine before, by what either directory still has, readable or not."""
+        return self._mark.exists() or (self._directory / _GRANT).exists()
+
+    def engine_starts(self) -> None:
+        """Leave a mark beside the grant; to be done before an engine opens its first connection."""
+        if not self._mark.exists():
+            write_durably(self._mark, b"")
 
     def keep_grant(self, grant: Grant) -> None:
         """Persist a grant; to be done before it is applied."""
@@ -48,4 +59,5 @@ class Store:
         try:
             return model.model_validate_json((self._directory / name).read_bytes())
         except (FileNotFoundError, ValidationError):
+            # write_durably leaves no half of a file: what cannot be read was damaged, and is as good as lost.
             return None

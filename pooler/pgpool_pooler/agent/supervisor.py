@@ -27,8 +27,9 @@ from .cpu import cpu_available
 from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock, drain
 from .enquiries import Enquiries
-from .hold import Lives
+from .hold import MUTE_SECONDS, Lives
 from .inputs import Inputs, Reading
+from .limits import highest
 from .materials import Materials
 from .reach import Answer, Reachability, matters
 from .report import Facts
@@ -70,9 +71,13 @@ class Supervisor:
         self._status = EngineStatus()
         self._in_force: Setup | None = None
         self._refused_grant = ""
+        self._refusals = 0
         self._engine_error = ""
+        self._last_end = ""
+        self._seen = True
+        self._unsure = False
         self._move_since: float | None = None
-        self._shedding = False
+        self._shedding: bool | None = False
         self._shed_until = 0.0
         self._drain: asyncio.Task[None] | None = None
         self._leaving = False
@@ -80,7 +85,7 @@ class Supervisor:
         self.changed = asyncio.Condition()
         self._lives = Lives(
             clock.now(),
-            lived_before=self._grant is not None,
+            lived_before=store.lived(),
             detects_dead_clients=self._materials.detects_dead_clients,
         )
 
@@ -137,6 +142,10 @@ class Supervisor:
         material = self._materials.choose(self._reading.material, in_force)
         if self._grant is None or material is None:
             return TICK_SECONDS
+        if not self._seen:
+            # What it was like before says nothing of now, and it would not hear a command.
+            self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
+            return TICK_SECONDS
         view = self._view(self._grant, material)
         step = plan.decide(view)
         if self._drain is not None:
@@ -164,6 +173,9 @@ class Supervisor:
             running=self._engine.running and self._in_force is not None,
             warm=self._enquiries.warm or now - self._lives.started_at > self._enquiries.warm_seconds,
             holding=self._lives.holding(now),
+            mute=not self._seen,
+            refusals=self._refusals,
+            crashes=self._lives.all_crashes,
             draining=self._drain is not None or self._leaving,
             reach=self._reach,
             server_identity=self._enquiries.identity,
@@ -179,14 +191,25 @@ class Supervisor:
 
     def _take_grant(self) -> None:
         verdict = grants.judge(self._reading.grant_text, self._grant, self._settings.identity.uid)
+        if isinstance(verdict, grants.Accepted):
+            verdict = self._accept(verdict)
         refused = verdict.why if isinstance(verdict, grants.Refused) else ""
         if refused and refused != self._refused_grant:
+            self._refusals += 1
             log.warning("grant refused", why=refused)
         self._refused_grant = refused
-        if isinstance(verdict, grants.Accepted):
+
+    def _accept(self, verdict: grants.Accepted) -> grants.Verdict:
+        """Persist a grant, then follow it."""
+        try:
             self._store.keep_grant(verdict.grant)
-            self._grant = verdict.grant
-            log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
+        except OSError as error:
+            return grants.Refused(f"cannot be persisted, free the pod's volume for its data: {error}")
+        if self._grant is None and grants.may_have_been_followed(verdict.grant):
+            self._lives.ended(self._clock.now(), detects_dead_clients=False)
+        self._grant = verdict.grant
+        log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
+        return verdict
 
     def _view(self, grant: Grant, material: Material) -> plan.View:
         now = self._clock.now()
@@ -197,6 +220,7 @@ class Supervisor:
             status=replace(self._status, crowd=self._crowd.look(self._status.crowd, now)),
             holding=self._lives.holding(now),
             outage=self._reach.outage,
+            unsure=self._unsure,
         )
         if not plan.moving(view):
             self._move_since = None
@@ -213,8 +237,9 @@ class Supervisor:
 
     async def _look(self) -> None:
         now = self._clock.now()
+        self._seen = True
         if self._in_force is not None and not self._engine.running and self._drain is None:
-            self._ended(now)
+            self._ended("the engine ended by itself")
         if self._in_force is None or not self._engine.running:
             self._status = EngineStatus()
             return
@@ -227,31 +252,45 @@ class Supervisor:
         self._lives.answered(now)
         self._reach.observed(self._status, now)
 
-    def _ended(self, now: float) -> None:
-        self._in_force = None
-        self._lives.crashed(now, detects_dead_clients=self._materials.detects_dead_clients)
-        self._engine_error = f"the engine ended by itself ({self._engine.last_words or 'no error said'})"
-        log.error("engine ended", crashes=self._lives.crashes, words=self._engine.last_words)
+    def _ended(self, how: str) -> None:
+        self._in_force, self._unsure, self._shedding = None, False, False
+        self._lives.crashed(self._clock.now())
+        self._may_have_left_backends()
+        self._engine_error = f"{how} ({self._engine.last_words or 'no error said'})"
+        self._last_end = f"it does not stay up; the last time: {self._engine_error}"
+        log.error(how, crashes=self._lives.crashes, words=self._engine.last_words)
 
     async def _no_answer(self, error: EngineError, now: float) -> None:
+        self._seen = False
         self._engine_error = str(error)
         if self._lives.mute_too_long(now) and self._drain is None:
-            log.error("engine does not answer", error=str(error))
             await self._engine.kill()
+            self._ended(f"the engine did not answer for {MUTE_SECONDS:.0f} s and was ended")
 
     async def _carry_out(self, step: plan.Step) -> None:
         log.info("step", step=type(step).__name__, detail=_detail(step))
         try:
             await self._do(step)
         except EngineRejected as rejected:
-            self._reject(step, str(rejected))
+            self._reject(step, rejected)
         except EngineError as error:
             self._engine_error = str(error)
             log.warning("step failed", step=type(step).__name__, error=str(error))
+            self._may_have_done(step)
+
+    def _may_have_done(self, step: plan.Step) -> None:
+        """The engine did not answer: it may have taken the command, or may yet."""
+        match step:
+            case plan.Start():
+                self._ended("the engine did not answer at its start")
+            case plan.Apply(setup) if self._in_force is not None:
+                self._in_force = replace(self._in_force, limits=highest(self._in_force.limits, setup.limits))
+                self._unsure = True
 
     async def _do(self, step: plan.Step) -> None:
         match step:
             case plan.Start(setup):
+                self._store.engine_starts()
                 await self._engine.start(setup)
                 self._lives.started(self._clock.now())
                 self._in_force_is(setup)
@@ -274,7 +313,7 @@ class Supervisor:
 
     def _applied(self, setup: Setup) -> None:
         before = self._in_force
-        self._shedding = False
+        self._shedding, self._unsure = False, False
         self._in_force_is(setup)
         if before is None:
             return
@@ -290,13 +329,16 @@ class Supervisor:
         if before is None or before.material.logins != setup.material.logins:
             self._reach.retry_logins()
 
-    def _reject(self, step: plan.Step, words: str) -> None:
+    def _reject(self, step: plan.Step, rejected: EngineRejected) -> None:
+        words = str(rejected)
         log.error("engine refused the configuration", words=words)
         if not isinstance(step, plan.Start | plan.Apply):
             return
         self._materials.reject(step.setup.material, words)
         if isinstance(step, plan.Start):
-            self._lives.refused(self._clock.now())
+            self._lives.crashed(self._clock.now())
+            if rejected.ran:
+                self._may_have_left_backends()
 
     async def _shed(self, over_limit: bool) -> None:
         now = self._clock.now()
@@ -306,7 +348,7 @@ class Supervisor:
                 await self._engine.shed(wanted)
                 self._shedding = wanted
             except EngineError as error:
-                self._engine_error = str(error)
+                self._shedding, self._engine_error = None, str(error)
 
     def _enquire(self, view: plan.View) -> None:
         if view.in_force is None:
@@ -338,9 +380,12 @@ class Supervisor:
             self._begin_drain(unready_seconds=UNREADY_SECONDS)
         elif self._drain.done():
             self._drain.result()
-            self._drain, self._in_force, self._shedding = None, None, False
+            self._drain, self._in_force, self._shedding, self._unsure = None, None, False, False
             self._status = EngineStatus()
-            self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
+            self._may_have_left_backends()
+
+    def _may_have_left_backends(self) -> None:
+        self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
 
     def _begin_drain(self, unready_seconds: float) -> None:
         log.info("draining", seconds=self._settings.drain_seconds)
@@ -364,6 +409,8 @@ class Supervisor:
             problems.append(Problem(field=self._engine_name(), text=text, reason="EngineRejected"))
         if self._engine_error:
             problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
+        elif self._lives.crash_loop and self._last_end:
+            problems.append(Problem(field="engine", text=self._last_end, reason="EngineFailed"))
         return (*problems, *self._enquiries.problems)
 
     def _engine_name(self) -> str:

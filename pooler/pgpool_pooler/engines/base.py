@@ -92,12 +92,13 @@ class Setup:
     crowd: Mapping[str, int] = field(default_factory=dict)
     """Database -> users that have clients there now."""
 
-    def pool_mode(self, database: str) -> PoolMode:
-        """The database's own pool mode."""
-        for entry in self.material.config.databases:
-            if entry.name == database:
-                return entry.pool_mode
-        return self.material.config.pool_mode
+    @property
+    def pool_mode(self) -> PoolMode:
+        """SESSION where any client keeps a backend for its session, which undoes what is set on a connection."""
+        config = self.material.config
+        modes = [database.pool_mode for database in config.databases if database.name in self.limits]
+        modes += [user.pool_mode for user in config.users if user.pool_mode is not None]
+        return PoolMode.SESSION if PoolMode.SESSION in modes else config.pool_mode
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,11 @@ class EngineError(Exception):
 class EngineRejected(Exception):  # noqa: N818
     """The engine refused a configuration, in its own words; what it had before still serves."""
 
+    def __init__(self, words: str, *, ran: bool = False) -> None:
+        """`ran`: of a start, the process lived and was ended; it may have opened connections meanwhile."""
+        super().__init__(words)
+        self.ran = ran
+
 
 class Engine(Protocol):
     """A pooler process that the agent runs. Methods raise EngineError when the process does not answer."""
@@ -215,7 +221,10 @@ class Engine(Protocol):
         """Whether going from one to the other takes a new process."""
 
     async def start(self, setup: Setup) -> None:
-        """Start the process and return once it accepts clients; raises EngineRejected."""
+        """Start the process and return once it accepts clients; raises EngineRejected.
+
+        When it raises, no process is left.
+        """
 
     async def observe(self) -> EngineStatus:
         """Ask the engine how it is."""

@@ -47,15 +47,27 @@ def test_what_was_persisted_is_there_after_a_restart(tmp_path: Path) -> None:
     accepted = AcceptedConfig(
         config_hash="c1", config=config(), peers=Peers(addresses={1: "10.0.0.9"}), detects_dead_clients=True
     )
-    Store(tmp_path).keep_grant(grant({"app": 3}))
-    Store(tmp_path).keep_accepted(accepted)
-    assert Store(tmp_path).grant() == grant({"app": 3})
-    assert Store(tmp_path).accepted() == accepted
+    Store(tmp_path, tmp_path).keep_grant(grant({"app": 3}))
+    Store(tmp_path, tmp_path).keep_accepted(accepted)
+    assert Store(tmp_path, tmp_path).grant() == grant({"app": 3})
+    assert Store(tmp_path, tmp_path).accepted() == accepted
 
 
 def test_a_new_pod_has_persisted_nothing(tmp_path: Path) -> None:
-    assert Store(tmp_path).grant() is None
-    assert Store(tmp_path).accepted() is None
+    assert Store(tmp_path, tmp_path).grant() is None
+    assert Store(tmp_path, tmp_path).accepted() is None
+
+
+def test_a_damaged_grant_is_none_but_says_that_there_was_one(tmp_path: Path) -> None:
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    memory.mkdir()
+    disk.mkdir()
+    store = Store(disk, memory)
+    assert not store.lived()
+    store.keep_grant(grant({"app": 3}))
+    (disk / "grant.json").write_bytes(b"{")
+    assert store.grant() is None
+    assert store.lived()
 
 
 def test_files_with_passwords_are_for_the_pod_only(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ async def test_liveness_is_that_the_loop_comes_round(pod: Pod, client: Client) -
 
 
 async def test_the_state_is_the_contracts(pod: Pod, client: Client) -> None:
+    pod.give(grant({"app": 2}))
+    await pod.settle(1)
     pod.give(grant({"app": 2}, generation=3))
     await pod.settle(1)
     text = await (await client.get("/v1/state?after=2")).text()

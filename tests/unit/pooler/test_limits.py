@@ -1,10 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgpool_pooler.agent.limits import exceeded, next_limits
+from pgpool_pooler.agent.limits import exceeded, highest, next_limits
 
 NAMES = ["a", "b", "c", "d"]
 counts = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 20))
+weights = st.fixed_dictionaries({name: st.integers(0, 3) for name in NAMES[:2]})
 
 
 def shares_of(cap: int, weights: dict[str, int]) -> dict[str, int]:
@@ -59,6 +60,29 @@ def test_the_sum_never_exceeds_the_cap_whatever_the_engine_does_meanwhile(
         assert sum(max(limits[n], open_.get(n, 0)) for n in limits) <= cap
 
 
+@given(
+    cap=st.integers(1, 12),
+    start=weights,
+    steps=st.lists(
+        st.tuples(weights, st.frozensets(st.sampled_from(NAMES[:2])), st.booleans(), st.booleans()),
+        max_size=8,
+    ),
+)
+def test_the_sum_never_exceeds_the_cap_where_nobody_knows_whether_the_engine_took_a_step(
+    cap: int, start: dict[str, int], steps: list[tuple[dict[str, int], frozenset[str], bool, bool]]
+) -> None:
+    believed = real = shares_of(cap, start)
+    open_ = dict(real)
+    for target, closed, taken, answered in steps:
+        open_ |= dict.fromkeys(closed, 0)
+        following = next_limits(believed, shares_of(cap, target), open_, cap)
+        _fill(open_, real)
+        real = following if taken or answered else real
+        believed = following if answered else highest(believed, following)
+        _fill(open_, real)
+        assert sum(open_.values()) <= cap
+
+
 @given(cap=st.integers(1, 30), before=counts, after=counts)
 def test_the_target_is_reached_once_everything_has_drained(
     cap: int, before: dict[str, int], after: dict[str, int]
@@ -73,3 +97,9 @@ def _engine_moves(open_: dict[str, int], limits: dict[str, int], name: str, chan
     """The engine opens up to its limit, and closes as it likes."""
     now = open_.get(name, 0)
     open_[name] = max(now + change, 0) if change < 0 else max(now, min(now + change, limits.get(name, 0)))
+
+
+def _fill(open_: dict[str, int], limits: dict[str, int]) -> None:
+    """The engine opens all that it may."""
+    for name, limit in limits.items():
+        open_[name] = max(open_.get(name, 0), limit)

@@ -7,7 +7,7 @@ import pytest
 from pgpool_pooler.contract import Timeouts
 from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
 from pgpool_pooler.engines.pgbouncer.config import INI, Files
-from pgpool_pooler.engines.pgbouncer.console import CommandRefused
+from pgpool_pooler.engines.pgbouncer.console import CommandRefused, Row
 from pgpool_pooler.engines.pgbouncer.engine import PgBouncer
 from pgpool_pooler.engines.pgbouncer.log import LogReader, parse
 
@@ -65,6 +65,37 @@ async def test_a_pgbouncer_that_ends_at_its_start_is_told_in_its_own_words() -> 
     world.log.forget_errors = lambda: None  # type: ignore[method-assign]
     with pytest.raises(EngineRejected, match="cannot listen"):
         await start(tuned())
+
+
+async def test_a_pgbouncer_that_falls_silent_while_it_starts_is_not_left_running() -> None:
+    world = World()
+
+    async def silent(command: str) -> list[Row]:
+        if command == "SHOW CONFIG":
+            raise EngineError("no answer")
+        return []
+
+    world.console.rows = silent  # type: ignore[method-assign]
+    with pytest.raises(EngineError):
+        await world.engine.start(tuned())
+    assert not world.engine.running
+
+
+async def test_who_refuses_before_it_listens_has_opened_nothing_and_who_is_ended_then_may_have() -> None:
+    for refusal, ran in (("FATAL cannot listen", False), ("", True)):
+        world = World()
+        world.process.dies_at_start = True
+        world.log.forget_errors = lambda: None  # type: ignore[method-assign]
+        if refusal:
+            world.log.read(parse(f"2026-11-24 20:50:24.894 UTC [1] {refusal}"))
+        with pytest.raises(EngineRejected) as refused:
+            await world.engine.start(tuned())
+        assert refused.value.ran is ran
+    world = World()
+    world.console.keeps["pool_mode"] = "session"
+    with pytest.raises(EngineRejected) as refused:
+        await world.engine.start(tuned())
+    assert refused.value.ran
 
 
 async def test_new_limits_are_written_before_the_reload() -> None:

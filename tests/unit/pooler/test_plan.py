@@ -262,6 +262,18 @@ def test_every_grant_is_settled_in_the_end_when_clients_let_go(
     assert settled(world) or (engine.now is None and not shares(world))
 
 
+def test_a_change_without_an_answer_is_made_again_and_not_acknowledged_before() -> None:
+    asked, now = grant({"a": 2, "b": 2}), RUNNING
+    assert decide(view(asked, now, unsure=True)) == Apply(now)
+    assert not settled(view(asked, now, unsure=True))
+    assert settled(view(asked, now))
+
+
+def test_a_paused_engine_without_connections_has_given_back_all_whatever_its_limits_are() -> None:
+    world = view(grant({}, cap=0), RUNNING, status=status({}, paused=True), unsure=True)
+    assert settled(world)
+
+
 def test_the_monitors_connection_is_a_share_like_any_other() -> None:
     watched = monitored("a")
     asked = grant({"a": 2, "pgpool_monitor": 1})

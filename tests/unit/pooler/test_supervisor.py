@@ -89,7 +89,7 @@ class Pod:
         """Start the agent's process (again)."""
         identity = Identity(UID, "app-rw-6d4f-x2k4p", "shop", Endpoint.WRITE)
         settings = Settings(identity, self.layout, 60, 5432, 9127, Path("pgbouncer"))
-        store = Store(self.layout.data)
+        store = Store(self.layout.data, self.layout.run)
         self.engine = FakeEngine()
         self.enquiries = SilentEnquiries()
         inputs = Inputs(identity, self.layout, store.accepted())
@@ -161,15 +161,15 @@ async def test_a_pod_without_a_grant_starts_no_engine(pod: Pod) -> None:
 async def test_a_granted_pod_serves_and_acknowledges_once_that_has_lasted(pod: Pod) -> None:
     pod.configure(config())
     pod.secret(username="app", password="secret")
-    pod.give(grant({"app": 3}, generation=4))
+    pod.give(grant({"app": 3}))
     assert (await pod.settle()).acknowledged == 0
     said = await pod.settle(SETTLED_SECONDS + 0.1)
     assert pod.engine.told[0] == ("start", {"app": 3})
     assert (said.phase, said.ready, said.generation, said.acknowledged, said.cap) == (
         Phase.SERVING,
         True,
-        4,
-        4,
+        1,
+        1,
         3,
     )
 
@@ -179,7 +179,7 @@ async def test_the_grant_is_on_the_disk_before_the_engine_hears_of_it(pod: Pod) 
     pod.secret(username="app", password="secret")
     pod.give(grant({"app": 3}))
     persisted: list[Grant | None] = []
-    pod.engine.refuses = lambda _: persisted.append(Store(pod.layout.data).grant()) or ""  # type: ignore[func-returns-value]
+    pod.engine.refuses = lambda _: persisted.append(Store(pod.layout.data, pod.layout.run).grant()) or ""  # type: ignore[func-returns-value]
     await pod.settle()
     assert persisted[0] == grant({"app": 3})
 
@@ -202,11 +202,18 @@ async def test_an_older_grant_an_altered_one_and_none_change_nothing_and_are_tol
         (grant({"app": 9, "b": 1}, generation=2).model_dump_json(), "altered"),
         ("", "gone"),
         ("{}", "not a grant"),
+        ("{", "not a grant"),
+        (
+            grant({"app": 9, "b": 1}, generation=3).model_copy(update={"uid": "a-twin"}).model_dump_json(),
+            "a-twin",
+        ),
     ]:
         serving.give(text)
         said = await serving.settle(1)
         assert (said.generation, said.cap) == (2, 2)
-        assert [words in problem.text for problem in said.problems] == [True]
+        assert [(words in problem.text, problem.reason) for problem in said.problems] == [
+            (True, "GrantRefused")
+        ]
 
 
 async def test_a_restarted_container_waits_for_its_backends_and_comes_back_on_its_last_grant(

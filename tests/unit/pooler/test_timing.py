@@ -70,19 +70,35 @@ def test_where_the_server_does_not_look_for_dead_clients_the_wait_is_longer() ->
 def test_crashes_in_a_row_back_off_and_a_stable_engine_is_forgiven() -> None:
     lives = Lives(0, lived_before=False, detects_dead_clients=True)
     for _ in range(6):
-        lives.crashed(0, detects_dead_clients=True)
+        lives.crashed(0)
     assert lives.holding(backoff_seconds(6) - 0.01)
     lives.started(100)
+    lives.answered(100 + STABLE_SECONDS)
+    assert lives.crash_loop
     lives.answered(100 + STABLE_SECONDS + 1)
-    assert lives.crashes == 0
-    assert backoff_seconds(50) == 30
+    assert not lives.crash_loop
+    assert lives.all_crashes == 6
 
 
-def test_an_engine_that_did_not_start_opened_nothing_so_only_the_backoff_counts() -> None:
-    lives = Lives(0, lived_before=False, detects_dead_clients=False)
-    lives.refused(0)
-    assert lives.holding(backoff_seconds(1) - 0.01)
-    assert not lives.holding(backoff_seconds(1))
+def test_the_wait_after_a_crash_doubles_up_to_half_a_minute() -> None:
+    assert [backoff_seconds(crashes) for crashes in (0, 1, 2, 3, 6, 7, 50)] == [0, 0.5, 1, 2, 16, 30, 30]
+
+
+def test_engines_that_died_of_one_cause_do_not_come_back_at_the_same_instant() -> None:
+    lucky = Lives(0, lived_before=False, detects_dead_clients=True, chance=lambda: 0.0)
+    unlucky = Lives(0, lived_before=False, detects_dead_clients=True, chance=lambda: 1.0)
+    for lives in (lucky, unlucky):
+        lives.crashed(0)
+    assert not lucky.holding(backoff_seconds(1))
+    assert unlucky.holding(backoff_seconds(1))
+    assert not unlucky.holding(backoff_seconds(2))
+
+
+def test_the_shorter_of_two_waits_does_not_end_the_longer_one() -> None:
+    lives = Lives(0, lived_before=True, detects_dead_clients=False)
+    lives.crashed(0)
+    lives.ended(0, detects_dead_clients=True)
+    assert lives.holding(UNDETECTED_HOLD_SECONDS - 0.01)
 
 
 def test_an_engine_may_be_mute_for_a_while() -> None:

@@ -108,12 +108,13 @@ class PgBouncer:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await self._listening()
+                await self._read_back(setup)
         except TimeoutError:
             await self.kill()
-            raise EngineRejected("PgBouncer did not answer within 10 s of its start") from None
-        try:
-            await self._read_back(setup)
-        except EngineRejected:
+            words = f"PgBouncer did not answer within {_START_SECONDS:.0f} s of its start"
+            raise EngineRejected(words, ran=True) from None
+        except BaseException:
+            # Whatever it was: beside the next one it would hold the cap twice.
             await self.kill()
             raise
         self._note(setup)
@@ -198,7 +199,9 @@ class PgBouncer:
         while True:
             if not self.running:
                 await self._process.wait()
-                raise EngineRejected(self.last_words or "PgBouncer ended at its start")
+                words = self.last_words
+                # What it dislikes it says before it listens; without a word it was ended by something else.
+                raise EngineRejected(words or "PgBouncer ended at its start", ran=not words)
             try:
                 await self._console.rows("SHOW VERSION")
             except EngineError:
@@ -220,7 +223,7 @@ class PgBouncer:
             settings(setup, self._files), {key: row["value"] for key, row in actual.items()}
         )
         if differing:
-            raise EngineRejected("; ".join(differing))
+            raise EngineRejected("; ".join(differing), ran=True)
 
     async def _begin(self, command: str, harmless: str) -> None:
         """Issue a command; an answer that says it is so already is fine."""
