@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,17 @@ def test_files_with_passwords_are_for_the_pod_only(tmp_path: Path) -> None:
     write_durably(tmp_path / "userlist.txt", b"x")
     assert (tmp_path / "userlist.txt").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["userlist.txt"]
+
+
+def test_content_is_on_the_disk_before_it_has_its_name_and_then_so_is_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "grant.json"
+    synced: list[tuple[str, bool]] = []
+
+    def fsync(handle: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink().name, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_durably(path, b"new")
+    assert synced == [(".grant.json.new", False), (tmp_path.name, True)]

@@ -196,6 +196,13 @@ async def test_a_node_out_of_service_is_proof(shop: Shop, deaths: Deaths) -> Non
     assert await verdict(deaths) is Life.DEAD_INFERRED
 
 
+async def test_another_taint_proves_nothing(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop)
+    taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+    shop.store.put(NODE, node(ready=False, version=2, taints=[taint]))
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
 async def test_the_lease_is_read_only_for_missing_pods_and_not_for_each_of_them(
     shop: Shop, deaths: Deaths
 ) -> None:

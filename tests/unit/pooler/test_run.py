@@ -1,0 +1,43 @@
+"""The agent as a process: what the kubelet sees of it."""
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tenacity
+
+
+@pytest.fixture
+def port(unused_tcp_port: int) -> int:
+    return unused_tcp_port
+
+
+@pytest.fixture
+def agent(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A pod's process 1, without a grant yet."""
+    places = {"config-root": tmp_path / "config", "data": tmp_path / "data", "run-dir": tmp_path / "run"}
+    for place in places.values():
+        place.mkdir()
+    options = {"pod-uid": "u", "pod-name": "p", "pod-namespace": "n", "endpoint": "write", "http-port": port}
+    given = [f"--{name}={value}" for name, value in (options | places).items()]
+    command = [sys.executable, "-m", "pgpool_pooler", "run", *given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        yield process
+        process.kill()
+
+
+@tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.05), reraise=True)
+def wait_alive(port: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez") as answer:
+        assert answer.status == 200
+
+
+def test_sigterm_drains_the_pod_instead_of_killing_it(agent: subprocess.Popen[str], port: int) -> None:
+    wait_alive(port)
+    agent.terminate()
+    said, _ = agent.communicate(timeout=60)
+    assert agent.returncode == 0, said
+    assert '"drained"' in said
