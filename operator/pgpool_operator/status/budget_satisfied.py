@@ -1,10 +1,10 @@
-"""BudgetSatisfied: every pod has its floor, nothing is held or draining."""
+"""BudgetSatisfied: every pod has its floor and follows its grant, nothing is held or draining."""
 
 from decimal import Decimal
 
 from ..api import ConditionStatus, CpuSource, GrantRecord, format_cpu
 from .facts import Facts, ServerFacts, Verdict
-from .problems import NO_CLEAR_PASSWORD, merged
+from .problems import GRANT_REFUSED, NO_CLEAR_PASSWORD, merged
 
 TYPE = "BudgetSatisfied"
 
@@ -26,6 +26,7 @@ def budget_satisfied(facts: Facts) -> Verdict:
         or _too_small(facts)
         or _held(facts)
         or _draining(facts)
+        or _refused(facts)
         or _stricter(facts)
         or _granted(facts)
     )
@@ -88,6 +89,14 @@ def _draining(facts: Facts) -> Verdict | None:
         return None
     message = f"{', '.join(names)}: the budget was lowered, pods give connections back as transactions end"
     return Verdict(ConditionStatus.FALSE, "BudgetDraining", message)
+
+
+def _refused(facts: Facts) -> Verdict | None:
+    found = merged(facts, [GRANT_REFUSED]).get(GRANT_REFUSED, [])
+    if not found:
+        return None
+    message = f"{'; '.join(found)}; the operator replaces such a grant: if this stays, see its log"
+    return Verdict(ConditionStatus.FALSE, GRANT_REFUSED, message)
 
 
 def _stricter(facts: Facts) -> Verdict | None:

@@ -13,11 +13,14 @@ REACH_REASONS = ("NotPrimary", "TLSFailed", "LoginFailed", "LookupFailed", "Unre
 NO_CLEAR_PASSWORD = "NoClearPassword"
 """The pods cannot ask the server for max_connections: a limit of the budget, nothing that is wrong."""
 
-_KNOWN = frozenset({*CONFIG_REASONS, *REACH_REASONS, NO_CLEAR_PASSWORD})
+GRANT_REFUSED = "GrantRefused"
+"""A pod does not follow the grant on it: it is older, altered or not readable. A matter of the budget."""
+
+_KNOWN = frozenset({*CONFIG_REASONS, *REACH_REASONS, NO_CLEAR_PASSWORD, GRANT_REFUSED})
 
 
 def other_problems(facts: Facts) -> str:
-    """What is neither the spec's nor the database's fault (an engine that fails, a refused grant), or empty."""
+    """What is neither the spec's nor the database's fault (an engine that fails), or empty."""
     others = {problem.reason for _, problem in facts.problems} - _KNOWN
     return "; ".join(said for sentences in merged(facts, sorted(others)).values() for said in sentences)
 

@@ -403,7 +403,8 @@ class Supervisor:
         problems = list(self._reading.problems)
         if self._refused_grant:
             where = "metadata.annotations[pgpool.dev/grant]"
-            problems.append(Problem(field=where, text=self._refused_grant, reason="GrantRefused"))
+            text = f"{self._settings.identity.name} refuses it: {self._refused_grant}"
+            problems.append(Problem(field=where, text=text, reason="GrantRefused"))
         if self._materials.refusal:
             text = f"{self._settings.identity.name}: {self._materials.refusal}"
             problems.append(Problem(field=self._engine_name(), text=text, reason="EngineRejected"))

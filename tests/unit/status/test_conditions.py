@@ -234,6 +234,7 @@ def test_database_reachable(facts: Facts, status: str, reason: str) -> None:
         (but_primary(trouble=Trouble("ManyServers", "three")), "False", "ManyServers"),
         (but(TOO_SMALL, servers=but_primary(trouble=CLAIMED).servers), "False", "ServerClaimed"),
         (but(TOO_SMALL, servers=but_primary(connections=None).servers), "True", "Granted"),
+        (problem("GrantRefused"), "False", "GrantRefused"),
         (STRICTER, "True", "StricterPool"),
         (but(servers=()), "Unknown", "NotTried"),
         (HEALTHY, "True", "Granted"),
@@ -322,6 +323,18 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
             but(DOWN, states=problem("EngineFailed").states),
             "Ready",
             "no write pod is ready yet: tls.server: text (seen by 2 of 2 pods)",
+        ),
+        (
+            problem("GrantRefused"),
+            "BudgetSatisfied",
+            "tls.server: text (seen by 2 of 2 pods); the operator replaces such a grant: if this stays, see its "
+            "log",
+        ),
+        (
+            but(DOWN, states=problem("GrantRefused").states),
+            "Ready",
+            "no write pod is ready yet: tls.server: text (seen by 2 of 2 pods); the operator replaces such a "
+            "grant: if this stays, see its log",
         ),
         (but(read=None), "Ready", "write pods serve clients"),
         (

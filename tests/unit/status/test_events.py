@@ -19,6 +19,10 @@ from tests.unit.status.example import (
     said_before,
 )
 
+REFUSED = but(
+    states=(a_state("app-rw-1", problems=(Problem(field="grant", text="older", reason="GrantRefused"),)),)
+)
+
 
 def posted(facts: Facts) -> list[Event]:
     return list(events(facts, conditions(facts)))
@@ -67,6 +71,7 @@ HELD = but_primary(grants=(a_grant("app-rw-x2k4p", GrantState.UNKNOWN, 8),))
             ("Warning", "DatabaseUnreachable"),
         ),
         (HELD, ("Warning", "BudgetHeld")),
+        (REFUSED, ("Warning", "GrantRefused")),
         (but_primary(trouble=Trouble("ServerClaimed", "theirs")), ("Warning", "ServerClaimed")),
         (but_primary(lowering=True), ("Normal", "BudgetDraining")),
         (but(write=replace(TWO, wanted=9, why="no room")), ("Warning", "ScalingLimited")),
