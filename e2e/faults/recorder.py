@@ -38,7 +38,7 @@ from e2e.faults.moments import (
 from e2e.kube import Kubectl, KubectlError, Object
 from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, State
 
-PAUSE_SECONDS = 0.3
+_PAUSE_SECONDS = 0.3
 """Before what failed is tried again."""
 _POOLERS = "app.kubernetes.io/managed-by=pgpool-operator"
 _AGENT_PORT = 9127
@@ -53,8 +53,8 @@ _BLIND_SECONDS = 0.5
 """A look that takes longer is told: what was so meanwhile is not known."""
 _FRESH_SECONDS = 3.0
 """How often the way to the database is asked for while it does not answer: kubectl is dear."""
-_WATCH_SECONDS = 20
-"""After this a watch goes on in a new request, as the old one may have died without a word."""
+_WATCH_SECONDS = 30
+"""After this all is listed again: a watch may have died without a word, and a cluster may be set back."""
 
 _COUNT = """SELECT coalesce(host(client_addr), 'local'), count(*) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND usename = ANY(%s) GROUP BY 1 ORDER BY 1"""
@@ -126,7 +126,7 @@ class _Changes:
 
 
 class _Watched:
-    """Follows all objects of a kind; lists them again after each failure."""
+    """Follows all objects of a kind; lists them again whenever a watch has ended."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class _Watched:
             try:
                 self._follow(self._list())
             except (ApiException, HTTPError, OSError, ValueError):
-                self._stop.wait(PAUSE_SECONDS)
+                self._stop.wait(_PAUSE_SECONDS)
 
     def stop(self) -> None:
         self._watch.stop()
@@ -162,15 +162,13 @@ class _Watched:
         return str(found["metadata"]["resourceVersion"])
 
     def _follow(self, version: str) -> None:
-        while not self._stop.is_set():
-            options = {"timeout_seconds": _WATCH_SECONDS, "_request_timeout": (2, _WATCH_SECONDS + 5)}
-            for event in self._watch.stream(self._request, resource_version=version, **options):
-                item = event["raw_object"]
-                version = str(item["metadata"]["resourceVersion"])
-                if event["type"] == "DELETED":
-                    self._remove(str(item["metadata"]["name"]))
-                else:
-                    self._see(item)
+        options = {"timeout_seconds": _WATCH_SECONDS, "_request_timeout": (2, _WATCH_SECONDS + 5)}
+        for event in self._watch.stream(self._request, resource_version=version, **options):
+            item = event["raw_object"]
+            if event["type"] == "DELETED":
+                self._remove(str(item["metadata"]["name"]))
+            else:
+                self._see(item)
 
     def _see(self, item: Object) -> None:
         name = str(item["metadata"]["name"])
@@ -287,7 +285,7 @@ class _Looks:
                     self._look(connection)
             except psycopg.Error:
                 self._forget()
-                self._stop.wait(PAUSE_SECONDS)
+                self._stop.wait(_PAUSE_SECONDS)
 
     def _way(self) -> str:
         """It may have changed if the last one failed; not to be had while the API server is down."""

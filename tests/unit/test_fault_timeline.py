@@ -1,11 +1,19 @@
-"""What the recorded moments of a scenario answer."""
+"""What the recorded moments of a scenario answer, and that recording goes on after an outage."""
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Thread
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
 
 import pytest
+import yaml
 
-from e2e.faults.moments import Backends, Blind, LedgerSeen, Mark, Moment, Timeline
+from e2e.faults.moments import Backends, Blind, LedgerGone, LedgerSeen, Mark, Moment, Timeline
+from e2e.faults.recorder import Recorder
+from e2e.kube import Kubectl, Object, eventually
 
 
 def timeline(*moments: Moment) -> Timeline:
@@ -132,3 +140,125 @@ def test_marks_that_begin_and_end_a_fault_belong_together() -> None:
         Mark(4, "whole again"),
     )
     assert seen.faults() == [("node/stop", 1, 3), ("pod/evict", 2, float("inf"))]
+
+
+class ApiServer(ThreadingHTTPServer):
+    """Lists the PgBudgets that it has; its watches say nothing, and break when it goes down."""
+
+    starting = False
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.budgets: list[Object] = []
+        self.up = True
+        self.broken = Event()
+        self.refused = Event()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """No request is served while the block runs; at least one is refused."""
+        self.up = False
+        self.broken.set()
+        yield
+        assert self.refused.wait(30)
+        self.broken = Event()
+        self.up = True
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: ApiServer
+
+    def do_GET(self) -> None:
+        if not self.server.up:
+            self._refuse()
+            return
+        self.send_response(200)
+        self.end_headers()
+        if "watch=True" in self.path:
+            self.wfile.flush()
+            self.server.broken.wait()
+            return
+        items = self.server.budgets if "pgbudgets" in self.path else []
+        self.wfile.write(json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode())
+
+    def _refuse(self) -> None:
+        """As while it starts: it has no answer, or one that is no list."""
+        if self.server.starting:
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(b'{"kind": "Status", "code": 503}')
+        self.server.refused.set()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        del format, args
+
+
+@pytest.fixture
+def api_server() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.broken.set()
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def recording(api_server: ApiServer, folder: Path) -> Iterator[Timeline]:
+    def no_database() -> str:
+        raise AssertionError("no pod main-a-0")
+
+    kubeconfig = folder / "kubeconfig"
+    url = f"http://127.0.0.1:{api_server.server_port}"
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "clusters": [{"name": "c", "cluster": {"server": url}}],
+                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                "users": [{"name": "u", "user": {}}],
+                "current-context": "x",
+            }
+        )
+    )
+    with Recorder(Kubectl(Path("kubectl"), kubeconfig, "ns"), kubeconfig, no_database, ["app"]) as seen:
+        yield seen
+
+
+def budget(connections: int, version: int) -> Object:
+    metadata = {"name": "main-a-0", "resourceVersion": str(version)}
+    return {"metadata": metadata, "status": {"observedGeneration": 1, "connections": connections}}
+
+
+def sizes(seen: Timeline) -> list[int]:
+    return [each.connections for each in seen.ledgers()]
+
+
+def seen_to_be(what: list[int], look: Callable[[], list[int]]) -> bool:
+    return eventually(f"{what} are seen", lambda: look() == what, 30)
+
+
+@pytest.mark.parametrize("starting", [False, True], ids=["no answer", "503"])
+def test_a_ledger_that_changed_while_the_api_server_was_down_is_seen_afterwards(
+    api_server: ApiServer, tmp_path: Path, starting: bool
+) -> None:
+    api_server.starting = starting
+    api_server.budgets = [budget(24, 1)]
+    with recording(api_server, tmp_path) as seen:
+        assert seen_to_be([24], lambda: sizes(seen))
+        with api_server.down():
+            api_server.budgets = [budget(12, 2)]
+        assert seen_to_be([24, 12], lambda: sizes(seen))
+
+
+def test_a_ledger_that_was_deleted_while_the_api_server_was_down_is_seen_to_be_gone(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
+    api_server.budgets = [budget(24, 1)]
+    with recording(api_server, tmp_path) as seen:
+        assert seen_to_be([24], lambda: sizes(seen))
+        with api_server.down():
+            api_server.budgets = []
+        eventually("it is gone", lambda: seen.of(LedgerGone), 30)
