@@ -1,0 +1,123 @@
+"""A copy of the project that can be broken, and an environment in which its packages are the ones imported."""
+
+import compileall
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bugs.table import Bug
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOURCES = ("operator", "pooler")
+"""The folders that hold the packages."""
+PASSED, FAILED = 0, 1
+"""Exit statuses of pytest; the others say that no test came to a verdict."""
+
+_LEFT_OUT = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build")
+
+
+class MovedOnError(Exception):
+    """The source does not have the text any more that a bug of the table replaces."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run of pytest came to."""
+
+    status: int
+    output: str
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The tests that failed, each with its reason; errors outside of tests are not among them."""
+        return tuple(line[7:] for line in self.output.splitlines() if line.startswith("FAILED "))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The project in another folder. It has an environment of its own: one that hands PYTHONPATH on would not do,
+    as a program that the tests start with a bare environment would import the packages that are not broken."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the copy's environment."""
+        return self.folder / ".venv" / "bin" / "python"
+
+    @contextmanager
+    def broken(self, bug: Bug) -> Iterator[None]:
+        """The copy has the bug meanwhile. Raises MovedOnError."""
+        path = self.folder / bug.file
+        sound = path.read_text()
+        path.write_text(with_bug(sound, bug))
+        try:
+            yield
+        finally:
+            path.write_text(sound)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the copy's Python in the copy; what it says on both streams is in `stdout`.
+
+        As for hypothesis, what it tries is the same each time: so it does where CI is set.
+        """
+        return subprocess.run(
+            [self.python, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "CI": "true"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def test(self, *selection: str) -> Verdict:
+        """Run tests up to the first failure."""
+        # Without the plugin of hypothesis, a test that does not use hypothesis is spared its import.
+        options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        done = self.run("-m", "pytest", *options, *selection)
+        return Verdict(done.returncode, done.stdout)
+
+
+def make_copy(folder: Path) -> Copy:
+    """Copy the working tree to `folder`, which must not exist."""
+    shutil.copytree(REPOSITORY, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    for source in SOURCES:
+        # By content and not by time: a bug may come and go within a second, at the same length.
+        checked = py_compile.PycInvalidationMode.CHECKED_HASH
+        compileall.compile_dir(folder / source, quiet=1, invalidation_mode=checked)
+    _make_environment(folder)
+    return Copy(folder)
+
+
+def with_bug(source: str, bug: Bug) -> str:
+    """The source of a bug's file, broken. Raises MovedOnError."""
+    found = source.count(bug.right)
+    if found != 1:
+        raise MovedOnError(
+            f"{bug.file} has the text that the bug '{bug.name}' replaces {found} times instead of once: the source "
+            f"has moved on, bring `right` and `wrong` in tests/bugs/table.py up to date. The text:\n{bug.right}"
+        )
+    return source.replace(bug.right, bug.wrong)
+
+
+def _make_environment(folder: Path) -> None:
+    """The packages of the copy, and after them all that is installed where this runs."""
+    environment = folder / ".venv"
+    venv.create(environment, symlinks=True)
+    installed = sysconfig.get_path("purelib")
+    paths = [*(str(folder / source) for source in SOURCES), installed]
+    variables = {"base": str(environment), "platbase": str(environment)}
+    site_packages = Path(sysconfig.get_path("purelib", vars=variables))
+    (site_packages / "copy.pth").write_text("\n".join(paths))
+    builder = Path(sys.prefix) / "bin" / "uv"
+    if builder.exists():
+        os.symlink(builder, environment / "bin" / "uv")

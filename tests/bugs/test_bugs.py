@@ -1,0 +1,58 @@
+"""Every bug of the table is caught: a promise without a test that fails when it is broken is only a wish."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.bugs.copied import FAILED, PASSED, REPOSITORY, SOURCES, Copy, make_copy, with_bug
+from tests.bugs.table import BUGS, ON_THE_CLUSTER, Bug
+
+ALL = (*BUGS, *ON_THE_CLUSTER)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return make_copy(tmp_path_factory.mktemp("bugs") / "copy")
+
+
+def test_the_copys_own_packages_are_the_ones_that_are_tested(copy: Copy) -> None:
+    packages = ("pgpool_operator", "pgpool_pooler")
+    done = copy.run(
+        "-c", f"import {', '.join(packages)}; print({', '.join(f'{p}.__file__' for p in packages)})"
+    )
+    expected = [
+        str(copy.folder / source / p / "__init__.py") for source, p in zip(SOURCES, packages, strict=True)
+    ]
+    assert done.stdout.split() == expected
+
+
+def test_without_a_bug_the_tests_that_catch_them_pass(copy: Copy) -> None:
+    verdict = copy.test(*dict.fromkeys(test for bug in BUGS for test in bug.caught_by))
+    assert verdict.status == PASSED, verdict.output
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_it_is_caught(copy: Copy, bug: Bug) -> None:
+    with copy.broken(bug):
+        verdict = copy.test(*bug.caught_by)
+    assert verdict.status == FAILED, verdict.output
+    assert verdict.failed, verdict.output
+    click.echo(f"caught by {verdict.failed[0]}")
+
+
+@pytest.mark.parametrize("bug", ON_THE_CLUSTER, ids=lambda bug: bug.name)
+def test_it_can_be_put_in_and_is_another_source(bug: Bug) -> None:
+    source = (REPOSITORY / bug.file).read_text()
+    broken = with_bug(source, bug)
+    assert broken != source
+    compile(broken, bug.file, "exec")
+
+
+def test_no_two_bugs_have_one_name() -> None:
+    assert len({bug.name for bug in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.name)
+def test_it_is_in_the_product(bug: Bug) -> None:
+    assert Path(bug.file).parts[0] in SOURCES
