@@ -52,9 +52,14 @@ FAULTS: dict[str, tuple[int, Step]] = {
     "silence": (1, _pod(World.silence)),
     "crash": (2, _pod(World.crash)),
     "move": (2, _pod_server(World.move)),
+    "orphan": (1, _pod(World.orphan)),
     "resize": (1, lambda world, rng: world.resize(rng.choice(SERVERS), rng.randrange(6))),
     "reword": (1, lambda world, _: world.reword()),
     "lose": (1, lambda world, rng: world.lose(rng.choice(SERVERS))),
+    "edit": (
+        1,
+        lambda world, rng: world.edit(rng.choice(SERVERS), rng.randrange(8), rng.randrange(6)),
+    ),
     "roll back": (1, lambda world, rng: world.roll_back(rng.choice(SERVERS), rng.randrange(8))),
     "restart operator": (1, lambda world, rng: world.restart(rng.choice(OPERATORS))),
 }

@@ -40,6 +40,10 @@ class Mutant(Enum):
     """What the dead held is freed while their backends are still there."""
     FORGET = auto()
     """A restarted container has forgotten its generation."""
+    OVERLOOK = auto()
+    """A ledger that was lost finds only the pods of pools that use its server, not all that are granted it."""
+    EDITED = auto()
+    """A ledger that somebody edited is taken for what it says."""
     ABORT = auto()
     """A pooler drops busy backends and no longer counts them."""
 
@@ -70,6 +74,7 @@ class Pod:
 
     uid: str
     assigned: str
+    """Its server; empty once its PgPool is deleted."""
     exists: bool = True
     version: int = 1
     annotation: Grant | None = None
@@ -159,6 +164,8 @@ class World:
         self.version = 1
         empty = Ledger(budget)
         self.ledgers = dict.fromkeys(SERVERS, (1, empty))
+        self.sound = dict.fromkeys(SERVERS, True)
+        """The ledger is as an operator has left it."""
         self.past: dict[str, list[Ledger]] = {server: [empty] for server in SERVERS}
         self.pods: dict[str, Pod] = {}
         self.operators = [Operator(dict(self.ledgers)) for _ in OPERATORS]
@@ -202,7 +209,12 @@ class World:
             self.pods[uid] = Pod(uid, server)
 
     def move(self, pod: Pod, server: str) -> None:
-        pod.assigned = server
+        if pod.assigned:
+            pod.assigned = server
+
+    def orphan(self, pod: Pod) -> None:
+        """Its PgPool is deleted, or cannot be read any more."""
+        pod.assigned = ""
 
     def delete(self, pod: Pod) -> None:
         pod.deleted = True
@@ -279,10 +291,48 @@ class World:
         self.content += 1
 
     def lose(self, server: str) -> None:
-        """What no object and no agent tells of any more cannot be found again: that must not be there."""
-        if all(pod.exists or not (pod.running or any(pod.ghosts.values())) for pod in self.pods.values()):
+        if all(self._can_be_found(pod, server) for pod in self.pods.values()):
             self.past[server] = [Ledger(0, recovering=True)]
             self._replace(server, self.past[server][0])
+
+    def _can_be_found(self, pod: Pod, server: str) -> bool:
+        """What no object and no agent tells of any more cannot be found again. An object does not tell of a server
+        that another one's grant was written over, and the pods of a deleted PgPool are of no server."""
+        if not (pod.running or any(pod.ghosts.values())):
+            return True
+        overwritten = pod.annotation is not None and pod.annotation.server != server
+        left = not any(grant.server == server for grant in pod.written) or pod.acknowledged == max(
+            (grant.generation for grant in pod.written), default=0
+        )
+        return pod.exists and bool(pod.assigned or not overwritten or left)
+
+    def edit(self, server: str, which: int, how: int) -> None:
+        """Somebody edits the ledger, and the seal tells so. What operators were about to send is dropped: whoever
+        leads sends right after he commits, and looks at the ledger only then."""
+        _, ledger = self.ledgers[server]
+        entries = dict(ledger.reservations)
+        if not entries:
+            return
+        uid = sorted(entries)[which % len(entries)]
+        entry = entries.pop(uid)
+        lower = max(0, entry.cap - 2)
+        changed = (
+            replace(entry, cap=lower, reserved=lower),
+            replace(entry, reserved=entry.cap),
+            replace(entry, cap=entry.cap + 3, reserved=entry.reserved + 3),
+            replace(entry, generation=0),
+            replace(entry, cap=0, reserved=0, generation=0),
+            None,
+        )[how % 6]
+        if changed is not None:
+            entries[uid] = changed
+        elif not self._can_be_found(self.pods[uid], server):
+            return
+        edited = self.mutant is not Mutant.EDITED
+        self.sound[server] = False
+        self._write(server, Ledger(99, entries, recovering=ledger.recovering or edited))
+        for operator in self.operators:
+            operator.unsent.clear()
 
     def roll_back(self, server: str, which: int) -> None:
         """A restored backup takes longer than ghosts last, and comes to a cluster whose nodes answer."""
@@ -294,6 +344,7 @@ class World:
 
     def _replace(self, server: str, ledger: Ledger) -> None:
         """Operators list everything anew; what they were about to send is dropped."""
+        self.sound[server] = False
         self._write(server, ledger)
         for number, operator in enumerate(self.operators):
             operator.unsent.clear()
@@ -347,7 +398,7 @@ class World:
         if version != self.ledgers[server][0] and self.mutant is not Mutant.NOCAS:
             return
         views = [self._view(operator, sight, server) for sight in operator.pods.values()]
-        known = [view for view in views if operator.pods[view.uid].exists or view.uid in ledger.reservations]
+        known = [view for view in views if self._finds(operator, view, server)]
         decided = self.planner(ledger, self._size(server), known)
         if decided.ledger != ledger:
             self._commit(server, ledger, decided.ledger)
@@ -358,11 +409,24 @@ class World:
                 grant = Grant(order.generation, server, order.cap, self.content)
                 operator.unsent[uid] = (sight.version, grant)
 
+    def _finds(self, operator: Operator, view: PodView, server: str) -> bool:
+        """Whether a pod is looked at: it has a reservation, or an object that leads here."""
+        sight = operator.pods[view.uid]
+        tells = view.annotated is not None or (
+            view.report is not None and view.report.cap_here + view.report.open_here > 0
+        )
+        if self.mutant is Mutant.OVERLOOK:
+            tells = False
+        return view.uid in operator.ledgers[server][1].reservations or (
+            sight.exists and (tells or bool(sight.assigned))
+        )
+
     def _commit(self, server: str, before: Ledger, after: Ledger) -> None:
-        if not before.recovering and not after.recovering:
+        if self.sound[server] and not after.recovering:
             allowed = max(before.connections, self.budget[server])
             if after.connections > allowed:
                 raise ViolationError(f"{server}: committed {after.connections}, above {allowed}")
+        self.sound[server] = not after.recovering
         if not after.recovering:
             self.limit[server] = min(after.connections, max(self.limit[server], self.budget[server]))
         self._write(server, after)
@@ -399,6 +463,7 @@ class World:
             life=sight.life,
             assigned=sight.assigned == server and sight.exists,
             floor=1,
+            orphan=not sight.assigned,
             annotated=(noted.generation, noted.cap) if noted and noted.server == server else None,
             known_generation=max([noted.generation if noted else 0, *elsewhere]),
             written_generation=noted.generation if noted else 0,
@@ -418,6 +483,8 @@ class World:
         """The fair loop; returns after how many rounds nothing changed any more."""
         for pod in self.pods.values():
             pod.silent = False
+            if not pod.assigned:
+                self.delete(pod)
         for number in range(rounds):
             before = self.version, [(pod.version, pod.acknowledged) for pod in self.pods.values()]
             for pod in self.pods.values():

@@ -169,6 +169,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose(self, server: str) -> None:
         self.world.lose(server)
 
+    @rule(pod=PODS)
+    def orphan(self, pod: int) -> None:
+        self.world.orphan(self.pod(pod))
+
+    @rule(server=SERVER, which=st.integers(0, 7), how=st.integers(0, 5))
+    def edit(self, server: str, which: int, how: int) -> None:
+        self.world.edit(server, which, how)
+
     @rule(server=SERVER, which=st.integers(0, 7))
     def roll_back(self, server: str, which: int) -> None:
         self.world.roll_back(server, which)
@@ -207,7 +215,10 @@ def assert_innocent(seed: int, always: Collection[str] = ()) -> None:
 
 
 MATTERS_WITH: dict[Mutant, tuple[str, ...]] = {
+    Mutant.NOFENCE: ("crash",),
     Mutant.OBJGONE: ("create", "delete", "remove"),
+    Mutant.OVERLOOK: ("create", "orphan", "lose"),
+    Mutant.EDITED: ("create", "edit"),
 }
 """Faults without which the missing rule is never missed."""
 
@@ -315,11 +326,15 @@ PLAN_MUTANTS: dict[str, tuple[object, str, Callable[..., object]]] = {
     "the unknown are written off": (Book, "_written_off", writes_off_the_unknown),
 }
 
+PLAN_MATTERS_WITH: dict[str, tuple[str, ...]] = {
+    "the dead hold nothing": ("delete", "end"),
+}
+
 
 @pytest.mark.parametrize("mutant", PLAN_MUTANTS)
 def test_the_machine_catches_a_plan_in_which(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, name, broken = PLAN_MUTANTS[mutant]
-    always = ("create", "move")
+    always = ("create", *PLAN_MATTERS_WITH.get(mutant, ("move",)))
     with monkeypatch.context() as patch:
         patch.setattr(where, name, broken)
         seed = caught(None, always=always)

@@ -138,7 +138,9 @@ class PgBudgetStatus(ApiModel):
     unknown: int = 0
     """The part of reserved that pods in state Unknown hold."""
     recovering: bool = False
-    """The ledger was lost or rolled back: nothing grows until every pod was heard or is proven dead."""
+    """The ledger was lost, rolled back or edited: nothing grows until every pod was heard or is proven dead."""
+    seal: str = ""
+    """Of connections and grants as the operator wrote them: it tells when somebody else did."""
     pools: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
     """The PgPools on the server: <namespace>/<name>."""
     grants: Annotated[tuple[GrantRecord, ...], Field(json_schema_extra=map_by("uid"))] = ()

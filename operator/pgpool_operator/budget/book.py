@@ -44,6 +44,7 @@ class Book:
                 self.entries[pod.uid] = found
         if self.recovering:
             self._count_what_is_reported()
+            self._grant_what_is_there()
             self.recovering = bool(self.awaited())
 
     def awaited(self) -> tuple[str, ...]:
@@ -61,6 +62,18 @@ class Book:
             if report is not None and report.acknowledged < entry.generation:
                 reserved = max(entry.reserved, report.cap_here, report.open_here)
                 self.entries[uid] = replace(entry, reserved=reserved)
+
+    def _grant_what_is_there(self) -> None:
+        """No pod is granted more than it has: what such a ledger says beyond that may never have been reserved, or
+        have been given to another pod since. It stays reserved: a grant may still be on its way."""
+        for uid, entry in list(self.entries.items()):
+            pod = self.views.get(uid)
+            if pod is None:
+                continue
+            annotated = pod.annotated[1] if pod.annotated is not None else 0
+            cap = max(annotated, pod.report.cap_here if pod.report is not None else 0)
+            if cap < entry.cap:
+                self.entries[uid] = replace(entry, cap=cap, generation=_next(pod, entry))
 
     def settle(self) -> None:
         """Release what a pod acknowledged to have given back (R2)."""

@@ -77,7 +77,7 @@ def _targets(book: Book, size: Size) -> dict[str, int]:
     Pods that leave keep theirs until the other server grants, unless pods that belong here lack their floor or B
     is exceeded.
     """
-    present = [pod for pod in book.views.values() if not _lost(pod)]
+    present = [pod for pod in book.views.values() if not (_lost(pod) or pod.orphan)]
     staying = [_claim(book, pod, size) for pod in present if pod.assigned and not _too_late(book, pod)]
     leaving = [_last_claim(book, pod) for pod in present if not pod.assigned and pod.uid in book.entries]
     held_by_leaving = sum(book.entries[claim.key].reserved for claim in leaving)
@@ -141,7 +141,7 @@ def _order(entry: Reservation) -> Order:
 
 def _gives_way(pod: PodView | None, entry: Reservation) -> bool:
     """It leaves, has not been granted anything elsewhere, and has not got its newest grant for here."""
-    if pod is None or pod.assigned or _lost(pod) or entry.generation <= pod.known_generation:
+    if pod is None or pod.assigned or pod.orphan or _lost(pod) or entry.generation <= pod.known_generation:
         return False
     return pod.annotated is not None or not pod.known_generation
 

@@ -34,6 +34,8 @@ class PodView:
     assigned: bool
     """Its connections shall go to this server."""
     floor: int
+    orphan: bool = False
+    """Its PgPool is gone or cannot be read: it counts for what it has, and nothing can be granted to it."""
     demand: float = 0.0
     most: int | None = None
     annotated: tuple[int, int] | None = None

@@ -1,5 +1,7 @@
 """Between a PgBudget's status and the pure ledger. Pure."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,16 +17,28 @@ from ..status import LedgerFacts, pgbudget_conditions
 
 
 def ledger_of(budget: PgBudget) -> Ledger:
-    """The ledger as the PgBudget has it. One that was never written may be one that was lost."""
+    """The ledger as the PgBudget has it. One that was never written may be one that was lost, and of one that was
+    edited nobody knows what it said: both have to recover."""
+    status = budget.status
+    edited = bool(status.seal) and status.seal != seal_of(status.connections, status.grants)
     return Ledger(
-        connections=budget.status.connections,
-        reservations={record.uid: _reservation(record) for record in budget.status.grants},
-        recovering=budget.status.recovering or budget.status.observed_generation < 0,
+        connections=status.connections,
+        reservations={record.uid: _reservation(record) for record in status.grants},
+        recovering=status.recovering or status.observed_generation < 0 or edited,
     )
 
 
+def seal_of(connections: int, grants: Sequence[GrantRecord]) -> str:
+    """A digest of what the rules go by. No secret: it tells of mistakes, not of forgers."""
+    entries = sorted(
+        [g.uid, g.cap, g.reserved, g.generation, g.detects_dead_clients, sorted(g.addresses)] for g in grants
+    )
+    return hashlib.sha256(json.dumps([connections, entries]).encode()).hexdigest()[:16]
+
+
 def _reservation(record: GrantRecord) -> Reservation:
-    return Reservation(**{name: getattr(record, name) for name in Reservation.__dataclass_fields__})
+    said = {name: getattr(record, name) for name in Reservation.__dataclass_fields__}
+    return Reservation(**said | {"reserved": max(record.cap, record.reserved)})
 
 
 def _record(reservation: Reservation) -> GrantRecord:
@@ -66,6 +80,7 @@ def next_status(books: Books) -> PgBudgetStatus:
             "reserved": plan.ledger.reserved,
             "unknown": sum(plan.ledger.reservations[uid].reserved for uid in plan.held),
             "recovering": plan.ledger.recovering,
+            "seal": seal_of(plan.ledger.connections, grants),
             "pools": books.pools,
             "grants": grants,
             "conditions": pgbudget_conditions(_facts(books, grants), before.conditions),

@@ -110,8 +110,6 @@ class BudgetReconciler:
         pauses: list[float] = []
         conflict: ApiError | None = None
         for uid, order in orders.items():
-            if uid not in scene.owners:
-                continue
             try:
                 pauses += await self._send_one(scene, uid, order)
             except ApiError as error:

@@ -103,6 +103,7 @@ class Scene:
             node=seen.node,
             life=Life.TERMINATING if pod and pod.finished and verdict is Life.ALIVE else verdict,
             assigned=owner is not None,
+            orphan=uid not in self.owners,
             floor=fixed or (floor(owner) if owner else 0),
             demand=sum(heard.demand.values()),
             most=fixed,

@@ -368,6 +368,23 @@ def test_a_lost_ledger_waits_for_the_grant_that_is_on_the_pod() -> None:
     assert step(ledger(recovering=True), leaving).awaited == ("app-a",)
 
 
+def test_a_recovering_ledger_grants_no_pod_more_than_it_has_whatever_it_says() -> None:
+    """What it says may never have been reserved: somebody wrote it in, or gave it to others since."""
+    edited = ledger(reservation("a", 8), reservation("b", 9, generation=3), recovering=True)
+    decided = step(edited, granted("a", 8), newcomer("b"))
+    assert caps(decided) == {"a": (6, 8), "b": (0, 9)}
+    assert decided.orders["b"] == Order(generation=4, cap=0)
+    assert decided.draining
+
+
+def test_a_pod_that_nothing_can_be_granted_to_keeps_what_it_has() -> None:
+    orphan = replace(granted("a", 12), assigned=False, orphan=True)
+    decided = step(ledger(reservation("a", 12)), orphan, newcomer("b"))
+    assert caps(decided) == {"a": (12, 12)}
+    assert decided.leaving == {}
+    assert decided.waiting == ("b",)
+
+
 def test_nothing_grows_until_every_pod_was_heard() -> None:
     silent = replace(granted("a", 4, 4), report=None)
     decided = step(ledger(recovering=True), silent, granted("b", 4, 6), newcomer("c"))

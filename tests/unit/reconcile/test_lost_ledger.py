@@ -148,6 +148,121 @@ async def test_a_ledger_that_nobody_uses_is_kept_while_a_pod_is_granted_its_serv
     assert reserved(shop) == {"app-1": 24}
 
 
+# A ledger that was edited by hand
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+def cap_lowered(status: dict[str, Any]) -> None:
+    status["grants"][0] |= {"cap": 4, "reserved": 4}
+
+
+def reserved_lowered(status: dict[str, Any]) -> None:
+    status["grants"][0] |= {"reserved": 4}
+
+
+def cap_raised(status: dict[str, Any]) -> None:
+    status["grants"][0] |= {"cap": 20, "reserved": 20}
+
+
+def generation_lowered(status: dict[str, Any]) -> None:
+    status["grants"][0] |= {"generation": 0}
+
+
+def grant_removed(status: dict[str, Any]) -> None:
+    del status["grants"][0]
+
+
+def connections_raised(status: dict[str, Any]) -> None:
+    status["connections"] = 100
+
+
+EDITS = pytest.mark.parametrize(
+    "change",
+    [cap_lowered, reserved_lowered, cap_raised, generation_lowered, grant_removed, connections_raised],
+)
+
+
+def edit(shop: Shop, change: Edit) -> None:
+    ledger = shop.server.there(PGBUDGET, LEDGER)
+    change(ledger["status"])
+    shop.server.save(PGBUDGET, ledger)
+    shop.watch()
+
+
+def held(shop: Shop) -> int:
+    """What the pods' newest grants, none of which is acknowledged, allow."""
+    grants = [shop.grant(pod["metadata"]["name"]) for pod in shop.pods()]
+    return sum(grant.servers[0].cap for grant in grants if grant is not None)
+
+
+@EDITS
+async def test_an_edited_ledger_lets_nothing_grow_until_its_pods_are_heard(change: Edit) -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    newcomer(shop)
+    mute(shop)
+    edit(shop, change)
+    for _ in range(3):
+        await reconciler.reconcile("shop", LEDGER)
+        assert held(shop) <= 24
+    assert "app-1, app-2" in recovering(shop)
+    assert shop.grant("new-1") is None
+    assert shop.server.there(PGBUDGET, LEDGER)["status"]["connections"] == sum(reserved(shop).values())
+    shop.answer()
+    await settle(shop, reconciler)
+    assert recovering(shop) == ""
+    assert reserved(shop).keys() == {"app-1", "app-2", "new-1"}
+    assert sum(reserved(shop).values()) == held(shop) == 24
+
+
+async def test_a_pod_that_still_drains_counts_for_what_it_has_whatever_was_written_into_the_ledger() -> None:
+    shop, reconciler = await settled_shop("app-1")
+    newcomer(shop)
+    await reconciler.reconcile("shop", LEDGER)
+    record = shop.ledger()["app-1"]
+    assert record["cap"] < record["reserved"] == 24
+    old = shop.agents.states["uid-app-1"]
+    mute(shop)
+    edit(shop, lambda status: status["grants"][0].update(reserved=record["cap"]))
+    await reconciler.reconcile("shop", LEDGER)
+    assert "app-1" in recovering(shop)
+    assert shop.grant("new-1") is None
+    shop.agents.states["uid-app-1"] = old
+    await reconciler.reconcile("shop", LEDGER)
+    assert reserved(shop) == {"app-1": 24}
+    shop.answer()
+    await settle(shop, reconciler)
+    assert sum(reserved(shop).values()) == held(shop) == 24
+    assert recovering(shop) == ""
+
+
+async def test_a_made_up_pod_counts_until_a_person_releases_it() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+
+    def add(status: dict[str, Any]) -> None:
+        status["grants"].append(status["grants"][0] | {"uid": "x", "pod": "made-up", "reserved": 12})
+
+    edit(shop, add)
+    await settle(shop, reconciler)
+    assert recovering(shop).endswith("made-up")
+    assert reserved(shop) == {"app-1": 6, "app-2": 6, "made-up": 12}
+    ledger = shop.server.there(PGBUDGET, LEDGER)
+    ledger["spec"]["release"] = ["made-up"]
+    shop.server.save(PGBUDGET, ledger)
+    shop.watch()
+    await settle(shop, reconciler)
+    assert recovering(shop) == ""
+    assert reserved(shop) == {"app-1": 12, "app-2": 12}
+
+
+async def test_a_ledger_that_an_older_operator_wrote_without_a_seal_is_sound() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    mute(shop)
+    edit(shop, lambda status: status.pop("seal"))
+    await reconciler.reconcile("shop", LEDGER)
+    assert recovering(shop) == ""
+
+
 # What was freed once does not come back
 
 
