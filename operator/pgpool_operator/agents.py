@@ -5,6 +5,7 @@ clients) and seldom when the pod is quiet. Nothing is ever sent to a pod: comman
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class _Follower:
     state: State | None = None
     demand: dict[str, float] = field(default_factory=dict)
     heard_at: float = 0.0
+    asked_at: float = 0.0
+    """When the state was asked for that is the last word."""
     history: History = field(default_factory=History)
     expected: int = 0
     expected_since: float = 0.0
@@ -106,6 +109,11 @@ class Agents:
         follower = self._followers.get(uid)
         return follower.state if follower else None
 
+    def age(self, uid: str) -> float:
+        """Seconds since the pod's last word was asked for: what it says was so at some time since."""
+        follower = self._followers.get(uid)
+        return time.monotonic() - follower.asked_at if follower and follower.state else math.inf
+
     def reporting(self, server: Address) -> Collection[str]:
         """The pods (uid) that spoke of a server when they were heard last."""
         return frozenset(self._reporting.get(server, ()))
@@ -131,8 +139,10 @@ class Agents:
         await asyncio.sleep(0)
         follower = self._followers[target.uid]
         while True:
+            asked_at = time.monotonic()
             state = await self._ask(follower)
             if state is not None:
+                follower.asked_at = asked_at
                 self._note(target.uid, follower.state, state)
             if state is not None and _take_in(follower, state):
                 self._changed(target)

@@ -39,6 +39,12 @@ COMMON: dict[str, tuple[int, Step]] = {
     "open": (30, _pod(World.open)),
     "close": (8, _pod_server(World.close)),
     "abort": (2, _pod_server(World.abort)),
+    "count": (
+        6,
+        lambda world, rng: world.count(
+            rng.choice(list(world.pods.values())), rng.choice(SERVERS), sees_all=rng.random() < 0.7
+        ),
+    ),
     "end ghost": (8, _pod_server(World.end_ghost)),
 }
 """Steps with how often they are taken."""

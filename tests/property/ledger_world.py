@@ -44,6 +44,10 @@ class Mutant(Enum):
     """A ledger that was lost finds only the pods of pools that use its server, not all that are granted it."""
     EDITED = auto()
     """A ledger that somebody edited is taken for what it says."""
+    EARLY_COUNT = auto()
+    """A count of the backends from before the pod was known to be dead frees what it held."""
+    BLIND_COUNT = auto()
+    """So does the count of somebody who does not see all of them."""
     ABORT = auto()
     """A pooler drops busy backends and no longer counts them."""
 
@@ -68,6 +72,15 @@ class Grant:
         return self.cap if server == self.server else 0
 
 
+@dataclass(frozen=True)
+class Count:
+    """A server's backends by address, as the agent of a pod saw them."""
+
+    time: int
+    complete: bool
+    by_address: Mapping[str, int]
+
+
 @dataclass
 class Pod:
     """The object, and the process with its connections."""
@@ -75,6 +88,9 @@ class Pod:
     uid: str
     assigned: str
     """Its server; empty once its PgPool is deleted."""
+    address: str
+    noticed: bool
+    """The server notices in time that the pod has vanished."""
     exists: bool = True
     version: int = 1
     annotation: Grant | None = None
@@ -92,6 +108,8 @@ class Pod:
     acknowledged: int = 0
     conns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SERVERS, 0))
     ghosts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SERVERS, 0))
+    counted: dict[str, Count] = field(default_factory=dict)
+    """What its agent counted last, by server."""
 
     def vanish(self) -> None:
         """The process is gone; the server has not noticed."""
@@ -138,6 +156,8 @@ class Sight:
     annotation: Grant | None
     life: Life
     holds_over: Mapping[str, bool]
+    dead_since: int
+    """When this operator first saw it dead."""
 
 
 @dataclass
@@ -147,6 +167,7 @@ class Operator:
     ledgers: dict[str, tuple[int, Ledger]]
     pods: dict[str, Sight] = field(default_factory=dict)
     reports: dict[str, dict[str, Report]] = field(default_factory=dict)
+    counts: dict[str, dict[str, Count]] = field(default_factory=dict)
     unsent: dict[str, tuple[int, Grant]] = field(default_factory=dict)
     """Grants by pod, with the version of the pod that they were made for."""
 
@@ -162,6 +183,9 @@ class World:
         """The B that is in force: what the server must never see exceeded."""
         self.content = 0
         self.version = 1
+        self.time = 0
+        self.released = False
+        """A person has released all pods."""
         empty = Ledger(budget)
         self.ledgers = dict.fromkeys(SERVERS, (1, empty))
         self.sound = dict.fromkeys(SERVERS, True)
@@ -204,9 +228,12 @@ class World:
     # Pods and their nodes
 
     def create(self, server: str) -> None:
+        """Addresses are used again. Every other pod is one that the server does not notice to have vanished."""
         if len(self.pods) < MOST_PODS:
-            uid = f"p{len(self.pods)}"
-            self.pods[uid] = Pod(uid, server)
+            number = len(self.pods)
+            free = [pod.address for pod in self.pods.values() if not pod.exists]
+            address = free[0] if free else f"a{number}"
+            self.pods[f"p{number}"] = Pod(f"p{number}", server, address, noticed=number % 2 == 0)
 
     def move(self, pod: Pod, server: str) -> None:
         if pod.assigned:
@@ -279,6 +306,17 @@ class World:
             pod.conns[server] -= 1
             pod.ghosts[server] += 1
 
+    def count(self, pod: Pod, server: str, *, sees_all: bool = True) -> None:
+        """The agent of a pod counts the server's backends: all, or only those of its own users."""
+        if pod.in_force is None or pod.in_force.server != server:
+            return
+        self.time += 1
+        seen: dict[str, int] = {}
+        for other in self.pods.values():
+            there = other.conns[server] + other.ghosts[server] if sees_all or other is pod else 0
+            seen[other.address] = seen.get(other.address, 0) + there
+        pod.counted[server] = Count(self.time, sees_all, seen)
+
     def end_ghost(self, pod: Pod, server: str) -> None:
         pod.ghosts[server] = max(0, pod.ghosts[server] - 1)
 
@@ -307,8 +345,7 @@ class World:
         return pod.exists and bool(pod.assigned or not overwritten or left)
 
     def edit(self, server: str, which: int, how: int) -> None:
-        """Somebody edits the ledger, and the seal tells so. What operators were about to send is dropped: whoever
-        leads sends right after he commits, and looks at the ledger only then."""
+        """Somebody edits the ledger, and the seal tells so. A person takes longer than a watch is late."""
         _, ledger = self.ledgers[server]
         entries = dict(ledger.reservations)
         if not entries:
@@ -329,10 +366,7 @@ class World:
         elif not self._can_be_found(self.pods[uid], server):
             return
         edited = self.mutant is not Mutant.EDITED
-        self.sound[server] = False
-        self._write(server, Ledger(99, entries, recovering=ledger.recovering or edited))
-        for operator in self.operators:
-            operator.unsent.clear()
+        self._replace(server, Ledger(99, entries, recovering=ledger.recovering or edited))
 
     def roll_back(self, server: str, which: int) -> None:
         """A restored backup takes longer than ghosts last, and comes to a cluster whose nodes answer."""
@@ -363,6 +397,8 @@ class World:
         life = pod.verdict
         if self.mutant is Mutant.OBJGONE and not pod.exists:
             life = Life.DEAD_REPORTED
+        before = self.operators[number].pods.get(pod.uid)
+        dead_since = before.dead_since if before is not None and before.life.dead else self.time
         over = {s: pod.ghosts[s] == 0 or self.mutant is Mutant.NOGHOST for s in SERVERS}
         self.operators[number].pods[pod.uid] = Sight(
             pod.uid,
@@ -372,12 +408,14 @@ class World:
             pod.annotation if pod.exists else None,
             life,
             over,
+            dead_since,
         )
 
     def hear(self, number: int, pod: Pod) -> None:
         if pod.running and not pod.silent:
             reports = {server: pod.report(server) for server in SERVERS}
             self.operators[number].reports[pod.uid] = reports
+            self.operators[number].counts[pod.uid] = dict(pod.counted)
 
     def look_at_everything(self, number: int) -> None:
         for server in SERVERS:
@@ -473,14 +511,41 @@ class World:
                 and entry
                 and noted != replace(noted, server=server, cap=entry.cap, content=self.content)
             ),
-            detects_dead_clients=True,
+            detects_dead_clients=self.pods[sight.uid].noticed,
             dead_for=LONG if sight.holds_over[server] else 0.0,
+            countable=sight.life.dead,
+            counted=self._counted(operator, sight, server) if sight.life.dead else None,
+            released=self.released,
         )
+
+    def _counted(self, operator: Operator, sight: Sight, server: str) -> int | None:
+        """The backends from the dead pod's address by the newest count of another pod that may be used."""
+        address = self.pods[sight.uid].address
+        taken = (
+            other.exists and not other.end_reported
+            for other in self.pods.values()
+            if other.uid != sight.uid and other.address == address
+        )
+        if any(taken):
+            return None
+        usable = [
+            counts[server]
+            for uid, counts in operator.counts.items()
+            if uid != sight.uid and server in counts and self._may_be_used(counts[server], sight)
+        ]
+        newest = max(usable, key=lambda count: count.time, default=None)
+        return newest.by_address.get(address, 0) if newest is not None else None
+
+    def _may_be_used(self, count: Count, sight: Sight) -> bool:
+        early = count.time <= sight.dead_since and self.mutant is not Mutant.EARLY_COUNT
+        blind = not count.complete and self.mutant is not Mutant.BLIND_COUNT
+        return not early and not blind
 
     # When the faults stop
 
     def calm_down(self, rounds: int = 40) -> int:
         """The fair loop; returns after how many rounds nothing changed any more."""
+        self.released = True
         for pod in self.pods.values():
             pod.silent = False
             if not pod.assigned:
@@ -489,6 +554,8 @@ class World:
             before = self.version, [(pod.version, pod.acknowledged) for pod in self.pods.values()]
             for pod in self.pods.values():
                 self._live(pod)
+                for server in SERVERS:
+                    self.count(pod, server)
             for server in SERVERS:
                 self.look_at_everything(0)
                 self.decide(0, server)

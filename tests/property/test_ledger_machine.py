@@ -124,6 +124,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def end_ghost(self, pod: int, server: str) -> None:
         self.world.end_ghost(self.pod(pod), server)
 
+    @rule(pod=PODS, server=SERVER, sees_all=st.booleans())
+    def count(self, pod: int, server: str, sees_all: bool) -> None:
+        self.world.count(self.pod(pod), server, sees_all=sees_all)
+
     @rule(pod=PODS)
     def crash(self, pod: int) -> None:
         self.world.crash(self.pod(pod))
@@ -223,7 +227,8 @@ MATTERS_WITH: dict[Mutant, tuple[str, ...]] = {
 """Faults without which the missing rule is never missed."""
 
 
-FOUND_BY_WALKS = [mutant for mutant in Mutant if mutant is not Mutant.FORGET]
+TOO_RARE_FOR_WALKS = (Mutant.FORGET, Mutant.EARLY_COUNT, Mutant.BLIND_COUNT)
+FOUND_BY_WALKS = [mutant for mutant in Mutant if mutant not in TOO_RARE_FOR_WALKS]
 
 
 @pytest.mark.parametrize("mutant", FOUND_BY_WALKS, ids=lambda mutant: f"M_{mutant.name}")
@@ -232,25 +237,26 @@ def test_the_machine_catches(mutant: Mutant) -> None:
     assert_innocent(caught(mutant, always=always), always)
 
 
+def settle(world: World) -> None:
+    """Everybody is heard, and follows what the ledger of x says."""
+    for _ in range(4):
+        for pod in world.pods.values():
+            world.deliver(pod, len(pod.written) - 1)
+            world.apply(pod)
+            world.acknowledge(pod)
+        world.look_at_everything(0)
+        world.decide(0, "x")
+        for pod in world.pods.values():
+            world.send(0, pod)
+
+
 def old_grant_after_a_crash(mutant: Mutant | None) -> None:
     """A pod shrinks for a third one, restarts, and gets the grant from before: too rare for walks."""
     world = World(budget=3, mutant=mutant)
     first = world.pods["p0"]
-
-    def settle() -> None:
-        for _ in range(4):
-            for pod in world.pods.values():
-                world.deliver(pod, len(pod.written) - 1)
-                world.apply(pod)
-                world.acknowledge(pod)
-            world.look_at_everything(0)
-            world.decide(0, "x")
-            for pod in world.pods.values():
-                world.send(0, pod)
-
-    settle()
+    settle(world)
     world.create("x")
-    settle()
+    settle(world)
     for pod in world.pods.values():
         world.open(pod)
     world.crash(first)
@@ -266,6 +272,49 @@ def test_the_machine_catches_a_pod_that_forgets_its_generation() -> None:
     old_grant_after_a_crash(None)
     with pytest.raises(ViolationError):
         old_grant_after_a_crash(Mutant.FORGET)
+
+
+def dead_with_ghosts(mutant: Mutant | None) -> World:
+    """A pod dies whose backends go on: the other one counted before, and counts again, but does not see all."""
+    world = World(budget=3, mutant=mutant)
+    dead, other = world.pods["p1"], world.pods["p0"]
+    settle(world)
+    world.count(other, "x")
+    use_all(world)
+    world.delete(dead)
+    world.end(dead)
+    settle(world)
+    world.count(other, "x", sees_all=False)
+    settle(world)
+    use_all(world)
+    return world
+
+
+def use_all(world: World) -> None:
+    for pod in world.pods.values():
+        for _ in range(3):
+            world.open(pod)
+            world.check()
+
+
+@pytest.mark.parametrize("mutant", [Mutant.EARLY_COUNT, Mutant.BLIND_COUNT])
+def test_the_machine_catches_a_count_that_tells_nothing(mutant: Mutant) -> None:
+    dead_with_ghosts(None)
+    with pytest.raises(ViolationError):
+        dead_with_ghosts(mutant)
+
+
+def test_a_count_of_all_frees_a_dead_pod_once_its_backends_are_gone() -> None:
+    world = dead_with_ghosts(None)
+    world.count(world.pods["p0"], "x")
+    settle(world)
+    assert "p1" in world.ledgers["x"][1].reservations
+    world.end_ghost(world.pods["p1"], "x")
+    world.count(world.pods["p0"], "x")
+    settle(world)
+    assert "p1" not in world.ledgers["x"][1].reservations
+    use_all(world)
+    assert used(world, "x") == 3
 
 
 def released_early(ledger: Ledger, size: Size, pods: Sequence[PodView]) -> Plan:
@@ -327,6 +376,7 @@ PLAN_MUTANTS: dict[str, tuple[object, str, Callable[..., object]]] = {
 }
 
 PLAN_MATTERS_WITH: dict[str, tuple[str, ...]] = {
+    "who is to leave has left": ("move", "resize"),
     "the dead hold nothing": ("delete", "end"),
 }
 

@@ -44,6 +44,7 @@ class HeardAgents(Agents):
     def __init__(self) -> None:
         self.states: dict[str, State] = {}
         self.expected: dict[str, int] = {}
+        self.ages: dict[str, float] = {}
         self.loads: dict[str, PodLoad | None] = {}
 
     def load(self, uid: str) -> PodLoad | None:
@@ -51,6 +52,9 @@ class HeardAgents(Agents):
 
     def state(self, uid: str) -> State | None:
         return self.states.get(uid)
+
+    def age(self, uid: str) -> float:
+        return self.ages.get(uid, 0.0)
 
     def reporting(self, server: Address) -> Collection[str]:
         def speaks(state: State) -> bool:

@@ -1,6 +1,8 @@
 """What of a pod's state matters, how its demand is followed, and how often it is asked."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -270,3 +272,22 @@ async def test_pods_are_found_by_the_servers_that_they_speak_of(pod: Pod, follow
     assert list(following.reporting(("db.example", 5432))) == ["a"]
     following.follow([])
     assert list(following.reporting(("db.example", 5432))) == []
+
+
+async def test_a_word_is_as_old_as_its_question(
+    pod: Pod, following: Agents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it tells of may have been so then, and not any more when the answer came."""
+    assert following.age("a") == following.age("b") == math.inf
+    answers = following._ask
+
+    async def slow(follower: Any) -> State | None:
+        state = await answers(follower)
+        await asyncio.sleep(0.05)
+        return state
+
+    monkeypatch.setattr(following, "_ask", slow)
+    began = time.monotonic()
+    await pod.asked_again()
+    await pod.asked_again()
+    assert 0.05 <= following.age("a") <= time.monotonic() - began

@@ -89,7 +89,9 @@ class GrantRecord(ApiModel):
     grace_seconds: float = 0.0
     """How long the kubelet lets the pod go on after its deletion."""
     addresses: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
-    """The pod's addresses as the server saw them: by these its backends are recognised."""
+    """The pod's addresses, as the server and Kubernetes know them: by these its backends are recognised."""
+    direct: bool | None = None
+    """Whether the server sees the pod under an address of its own, with no NAT in between; None: not known yet."""
     detects_dead_clients: bool = False
     """The server was seen to notice clients that vanish, so that a dead pod's backends end within seconds."""
     cap: Annotated[int, Field(ge=0)]

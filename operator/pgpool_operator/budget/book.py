@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..api import GrantState
-from .death import Life, hold_seconds
+from .death import COUNT_SECONDS, Life, hold_seconds
 from .model import Ledger, Reservation
 from .size import Size
 from .view import PodView, Report
@@ -96,11 +96,12 @@ class Book:
             pod = self.views.get(uid)
             if pod is None:
                 continue
-            hold = self._hold(pod) if pod.life.dead else None
             if self._written_off(pod) or (self._drained(pod) and not self.recovering):
                 del self.entries[uid]
-            elif hold is not None and pod.dead_for < hold:
-                waits.append(hold - pod.dead_for)
+            elif pod.life.dead and not self._drained(pod):
+                hold = self._hold(pod)
+                waits += [hold - pod.dead_for] if hold is not None else []
+                waits += [COUNT_SECONDS] if pod.countable else []
         return min(waits, default=None)
 
     def shrink(self, targets: Mapping[str, int]) -> None:
@@ -145,13 +146,22 @@ class Book:
 
     def _written_off(self, pod: PodView) -> bool:
         """A person's word, obeyed where there is no proof and can be none."""
-        unprovable = pod.life is Life.UNKNOWN or (pod.life.dead and self._hold(pod) is None)
+        unprovable = self._unprovable(pod)
         return pod.released and unprovable
 
+    def _unprovable(self, pod: PodView) -> bool:
+        """Nobody knows whether it is dead, or for how long its backends last: a count of none may tell yet, but an
+        address may also be somebody else's by now, who never goes."""
+        if pod.life is Life.UNKNOWN:
+            return True
+        return pod.life.dead and self._hold(pod) is None
+
     def _drained(self, pod: PodView) -> bool:
-        """Dead, and for long enough that its backends have ended."""
+        """Dead, and its backends were counted and are none, or it is for long enough that they have ended."""
         if not pod.life.dead:
             return False
+        if pod.counted == 0:
+            return True
         hold = self._hold(pod)
         return hold is not None and pod.dead_for >= hold
 
@@ -192,11 +202,12 @@ class Book:
             node=pod.node or entry.node,
             grace_seconds=pod.grace_seconds or entry.grace_seconds,
             addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
+            direct=pod.direct if entry.direct is None else entry.direct and pod.direct is not False,
             detects_dead_clients=entry.detects_dead_clients or pod.detects_dead_clients,
         )
 
     def _state(self, pod: PodView, entry: Reservation) -> GrantState:
-        if pod.life is Life.UNKNOWN or (pod.life.dead and self._hold(pod) is None):
+        if self._unprovable(pod):
             return GrantState.UNKNOWN
         if pod.life is not Life.ALIVE or not pod.assigned:
             return GrantState.DRAINING

@@ -17,6 +17,9 @@ HOLD_REPORTED_SECONDS = 2.0
 HOLD_INFERRED_SECONDS = 10.0
 """Without a FIN: TCP keepalives 3/1/3 on the server's side end it (seen: 6.5 s)."""
 
+COUNT_SECONDS = 2.0
+"""Between two looks at a dead pod whose backends somebody counts."""
+
 HOLD_NEVER_SEEN_SECONDS = 60.0
 """For a server that no agent ever logged in to: most likely there never was a backend to wait for."""
 

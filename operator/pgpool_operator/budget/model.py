@@ -30,7 +30,9 @@ class Reservation:
     grace_seconds: float = 0.0
     """How long the kubelet lets the pod go on after its deletion: kept here for when the object is gone."""
     addresses: tuple[str, ...] = ()
-    """The pod's addresses as the server saw them."""
+    """The pod's addresses, as the server saw them and as Kubernetes gave them."""
+    direct: bool | None = None
+    """The server sees the pod under an address of its own, with no NAT in between. None: not known."""
     detects_dead_clients: bool = False
     """The server ends this pod's backends within seconds when the pod vanishes."""
 

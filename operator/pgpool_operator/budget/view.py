@@ -51,8 +51,14 @@ class PodView:
     grace_seconds: float = 0.0
     """terminationGracePeriodSeconds; 0 if the object is not there."""
     addresses: tuple[str, ...] = ()
+    direct: bool | None = None
+    """The server sees it under an address of its own; None: nobody has read that."""
     detects_dead_clients: bool = False
     dead_for: float = 0.0
     """Seconds since it was proven dead."""
+    countable: bool = False
+    """Somebody sees all backends of the server, and would see those of this pod as such."""
+    counted: int | None = None
+    """Its backends as somebody else saw them after it was proven dead; None: nobody did."""
     released: bool = False
     """A person declared it dead by name; obeyed only where nothing proves that its connections are gone."""

@@ -31,7 +31,8 @@ def ledger_of(budget: PgBudget) -> Ledger:
 def seal_of(connections: int, grants: Sequence[GrantRecord]) -> str:
     """A digest of what the rules go by. No secret: it tells of mistakes, not of forgers."""
     entries = sorted(
-        [g.uid, g.cap, g.reserved, g.generation, g.detects_dead_clients, sorted(g.addresses)] for g in grants
+        [g.uid, g.cap, g.reserved, g.generation, g.detects_dead_clients, g.direct, sorted(g.addresses)]
+        for g in grants
     )
     return hashlib.sha256(json.dumps([connections, entries]).encode()).hexdigest()[:16]
 

@@ -63,7 +63,7 @@ class BudgetReconciler:
         return min((pause for pause in pauses if pause is not None), default=None)
 
     def _heard(self, uid: str) -> Heard:
-        return Heard(self._agents.state(uid), self._agents.demand(uid))
+        return Heard(self._agents.state(uid), self._agents.demand(uid), self._agents.age(uid))
 
     async def _books(self, scene: Scene, namespace: str) -> Books:
         now = datetime.now(UTC).replace(microsecond=0)

@@ -30,6 +30,8 @@ class PoolerPod:
     """Empty until it is bound to one."""
     address: str
     """Empty until the kubelet has given it one."""
+    addresses: frozenset[str]
+    """All of them: of both families where the cluster has two."""
     grace_seconds: float
     """How long the kubelet lets it go on after its deletion."""
     deleted: bool
@@ -79,6 +81,7 @@ def read_pod(raw: Object) -> PoolerPod:
         endpoint=Endpoint(labels.get(ENDPOINT_LABEL, Endpoint.WRITE)),
         node=spec.get("nodeName", ""),
         address=status.get("podIP", ""),
+        addresses=_addresses(status),
         grace_seconds=float(
             meta.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 0))
         ),
@@ -90,6 +93,11 @@ def read_pod(raw: Object) -> PoolerPod:
         config_hash=annotations.get(CONFIG_HASH_ANNOTATION, ""),
         deletion_cost=annotations.get(DELETION_COST_ANNOTATION, "0"),
     )
+
+
+def _addresses(status: Object) -> frozenset[str]:
+    found = (status.get("podIP", ""), *(one.get("ip", "") for one in status.get("podIPs", ())))
+    return frozenset(address for address in found if address)
 
 
 def _ended(spec: Object, status: Object) -> bool:

@@ -1,5 +1,6 @@
 """One server with its ledger and its pods, as the plan wants to see them. Pure."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from ..budget import Life, Order, PodView, Report, Size
 from ..discovery import Address, Server, address_of
 from .bookkeeping import last_size
 from .capacity import floor, has_sessions, session_share
+from .counts import Count, complete_counts, counted
 from .grants import PeerIds, compose
 from .pods import PoolerPod
 from .sizing import size_of
@@ -29,6 +31,8 @@ class Heard:
 
     state: State | None
     demand: Mapping[str, float]
+    age: float = math.inf
+    """Seconds since the state was asked for."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Scene:
     """By uid of those pods and of all that have a reservation: the highest generation that another ledger knows."""
     heard: Callable[[str], Heard]
     peers: PeerIds
+    is_taken: Callable[[str, str], bool]
+    """Whether a living pod other than one (uid) has an address."""
 
     @property
     def name(self) -> str:
@@ -92,6 +98,10 @@ class Scene:
         fixed = session_share(owner, self.server, self.size.connections) if owner and self.server else None
         written = pod.grant.generation if pod and pod.grant else 0
         lost = self._lost(pod, record, heard.state)
+        own = pod.addresses if pod else frozenset()
+        seen_as = {identity.client_address} if identity and identity.client_address else set()
+        addresses = {*(record.addresses if record else ()), *own}
+        counts = self._counts(uid, addresses) if verdict.dead and record and record.direct else ()
         seen = pod or record
         assert seen is not None
         name = pod.name if pod else record.pod if record else ""
@@ -113,9 +123,12 @@ class Scene:
             report=self._report(heard.state),
             stale=bool(lost) or self._stale(uid, record),
             grace_seconds=pod.grace_seconds if pod else 0.0,
-            addresses=(identity.client_address,) if identity else (),
+            addresses=tuple(sorted(own | seen_as)),
+            direct=seen_as <= own if own and seen_as else None,
             detects_dead_clients=self._detects_dead_clients(uid, identity),
             dead_for=dead_for,
+            countable=bool(counts),
+            counted=counted(addresses, counts, dead_for),
             released=name in self.budget.spec.release,
         )
 
@@ -133,6 +146,15 @@ class Scene:
         assert self.server is not None
         peer_id = self.peers.of(uid, owner.key, owner.pods)
         return compose(pod, owner.pool, self.server, order, self.heard(uid).demand, peer_id)
+
+    def _counts(self, uid: str, addresses: Iterable[str]) -> tuple[Count, ...]:
+        """Counts of the server's backends in which those of a dead pod would be known as its own."""
+        if any(self.is_taken(address, uid) for address in addresses):
+            return ()
+        others = (
+            (self._here((heard := self.heard(other)).state), heard.age) for other in self.pods if other != uid
+        )
+        return complete_counts((here, age) for here, age in others if here is not None)
 
     def _detects_dead_clients(self, uid: str, identity: ServerIdentity | None) -> bool:
         """Whether the server notices within seconds that the pod is gone.
@@ -228,6 +250,7 @@ def observe(
         elsewhere={uid: world.generation_elsewhere(uid, name) for uid in known},
         heard=heard,
         peers=peers,
+        is_taken=world.is_taken,
     )
 
 

@@ -55,12 +55,14 @@ def _leads(pod: PoolerPod) -> Iterator[Hashable]:
     if pod.pool:
         yield pod.pool
     yield _UID, pod.uid
+    for address in pod.addresses:
+        yield _IP, address
     yield from granted(pod.grant)
 
 
-_UID = "uid"
+_UID, _IP = "uid", "ip"
 POOLERS = Reading(POD, pooler, _leads)
-"""The pooler pods, by pool, by uid, and by the addresses of the servers that they are granted."""
+"""The pooler pods, by pool, uid, their own addresses, and the addresses of the servers that they are granted."""
 NODES = Reading(NODE, as_it_is)
 """The nodes."""
 
@@ -104,6 +106,11 @@ class World:
         yield from self._poolers.find(address)
         for uid in reporting:
             yield from self._poolers.find((_UID, uid))
+
+    def is_taken(self, address: str, uid: str) -> bool:
+        """Whether a living pod other than `uid` has an address: addresses are used again."""
+        there = self._poolers.find((_IP, address))
+        return any(pod.uid != uid and not (pod.deleted and pod.ended) for pod in there)
 
     def grants_of(self, uid: str) -> Iterator[tuple[str, GrantRecord]]:
         """A pod's reservations, each with the name of its ledger."""

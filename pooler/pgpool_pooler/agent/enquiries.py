@@ -8,11 +8,11 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from pgpool_pooler.contract import MONITOR_DATABASE, Activity, Problem, ServerIdentity
+from pgpool_pooler.contract import MONITOR_DATABASE, Activity, Backends, Problem, ServerIdentity
 from pgpool_pooler.engines.base import Material, Setup, User
 
 from . import sql
-from .activity import Looks, count_backends
+from .activity import Counts, Looks, count_backends, count_by_address
 from .drain import Clock
 from .reach import Answer
 
@@ -42,6 +42,7 @@ class Enquiries:
         self._next_identity = 0.0
         self._next_probe = 0.0
         self._looks = Looks()
+        self._counts = Counts()
         self.identity: ServerIdentity | None = None
         self.others: tuple[ServerIdentity, ...] = ()
         self.warm = False
@@ -64,6 +65,8 @@ class Enquiries:
         self._cancel("identity")
         self._looks = Looks()
         self._cancel("look")
+        self._counts = Counts()
+        self._cancel("count")
 
     def ask_again(self) -> None:
         """The server was away; it may be another one, or a newer version."""
@@ -89,6 +92,18 @@ class Enquiries:
             return
         if self._begin("look", self._look(access, setup.material)):
             self._looks.began(access, now)
+
+    def count(self, setup: Setup, now: float) -> None:
+        """Count the server's backends by where they come from, if that is due and a monitor was let in to look."""
+        access = self._monitor(setup)
+        if access is None or not self._looks.worked(access) or not self._counts.due(now):
+            return
+        if self._begin("count", self._count(access, now)):
+            self._counts.began(now)
+
+    def backends(self, now: float) -> Backends | None:
+        """What was counted last; None if that is too long ago."""
+        return self._counts.backends(now)
 
     def activity(self, now: float) -> Activity | None:
         """What the backends did when somebody looked last; None if that is too long ago."""
@@ -133,6 +148,14 @@ class Enquiries:
         except (psycopg.Error, TimeoutError) as error:
             self._looks.failed()
             log.info("no look at the backends", error=str(error).strip() or "no answer")
+
+    async def _count(self, access: sql.Access, asked_at: float) -> None:
+        try:
+            counted = await count_by_address(access)
+            self._counts.took(counted, asked_at, self._clock.now())
+        except (psycopg.Error, TimeoutError) as error:
+            self._counts.failed()
+            log.info("backends not counted", error=str(error).strip() or "no answer")
 
     async def _probe(self, setup: Setup, answered: Callable[[Answer], None]) -> None:
         answered(await sql.ping(setup.host, setup.port))

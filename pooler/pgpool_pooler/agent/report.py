@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pgpool_pooler.contract import (
     MONITOR_DATABASE,
     Activity,
+    Backends,
     DatabaseState,
     Grant,
     Mode,
@@ -43,6 +44,7 @@ class Facts:
     server_identity: ServerIdentity | None
     other_servers: tuple[ServerIdentity, ...]
     activity: Activity | None
+    backends: Backends | None
     cpu_seconds: float
     cpu_available: float
     config_hash: str
@@ -132,6 +134,7 @@ def _servers(facts: Facts) -> tuple[ServerState, ...]:
                 identity=facts.server_identity,
                 others=facts.other_servers,
                 activity=facts.activity,
+                backends=facts.backends,
             )
         )
     if grant is not None:

@@ -181,6 +181,7 @@ class Supervisor:
             server_identity=self._enquiries.identity,
             other_servers=self._enquiries.others,
             activity=self._enquiries.activity(now),
+            backends=self._enquiries.backends(now),
             cpu_seconds=cpu_seconds(self._engine.pid),
             cpu_available=cpu_available(self._engine.traits.threads),
             config_hash=self._materials.accepted.config_hash if self._materials.accepted is not None else "",
@@ -360,6 +361,7 @@ class Supervisor:
             self._enquiries.identify(view.in_force, now)
             if self._drain is None:
                 self._enquiries.look(view.in_force, self._status.queues, now)
+                self._enquiries.count(view.in_force, now)
         identity = self._enquiries.identity
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)

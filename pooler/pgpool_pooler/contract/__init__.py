@@ -28,7 +28,7 @@ from .names import (
     PEERS_KEY,
     POKE_ANNOTATION,
 )
-from .state import Activity, DatabaseState, Phase, Problem, ServerIdentity, ServerState, State
+from .state import Activity, Backends, DatabaseState, Phase, Problem, ServerIdentity, ServerState, State
 
 __all__ = [
     "CONFIG_HASH_ANNOTATION",
@@ -39,6 +39,7 @@ __all__ = [
     "PEERS_KEY",
     "POKE_ANNOTATION",
     "Activity",
+    "Backends",
     "ClientTls",
     "DatabaseConfig",
     "DatabaseState",

@@ -3,6 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from ._wire import Wire
 from .grant import CONTRACT_VERSION
 
@@ -87,6 +89,17 @@ class Activity(Wire):
     """Backends of other users, whose state this login may not see (it is not a member of pg_monitor)."""
 
 
+class Backends(Wire):
+    """All client backends of the server, of whatever user, by where they come from, as one look saw them."""
+
+    age_seconds: float
+    """How long ago the question was asked: what was seen is no older."""
+    complete: bool
+    """The login may see all users' backends (pg_monitor), and all addresses are named: who is not has none."""
+    by_address: dict[str, int] = Field(default_factory=dict)
+    """Backends by client_addr, those over a unix socket left out; at most 128 addresses, the fullest first."""
+
+
 class ServerState(Wire):
     """One server, as this pod sees it."""
 
@@ -106,6 +119,8 @@ class ServerState(Wire):
     activity: Activity | None = None
     """None: nobody looked of late, as nobody waits, or the look got no answer. A monitor also looks once a minute
     while nobody waits; what it saw is here for 15 s."""
+    backends: Backends | None = None
+    """None: there is no monitor, or its last look, at most 15 s ago, got no answer."""
 
 
 class State(Wire):

@@ -648,3 +648,55 @@ def test_addresses_are_collected() -> None:
     entry = replace(reservation("a", 12), addresses=("10.0.0.9",))
     decided = step(ledger(entry), replace(granted("a", 12), addresses=("10.0.0.7",)))
     assert decided.ledger.reservations["a"].addresses == ("10.0.0.7", "10.0.0.9")
+
+
+# What others count of a dead pod's backends
+
+BLIND = replace(granted("a", 12), detects_dead_clients=False)
+
+
+def test_a_count_of_none_frees_the_dead_whether_or_not_the_server_looks_for_dead_clients() -> None:
+    for detects in (True, False):
+        dead = replace(gone(BLIND, Life.DEAD_INFERRED, dead_for=0.1), counted=0, countable=True)
+        assert caps(step(ledger(reservation("a", 12, detects=detects)), dead)) == {}
+
+
+def test_a_count_of_some_frees_nothing_and_is_looked_at_again_after_2_seconds() -> None:
+    dead = replace(gone(BLIND, Life.DEAD_REPORTED, dead_for=60.0), counted=1, countable=True)
+    decided = step(ledger(reservation("a", 12, detects=False)), dead)
+    assert caps(decided) == {"a": (12, 12)}
+    assert decided.held == ("a",)
+    assert decided.look_again == 2.0
+
+
+def test_the_hold_ends_it_where_the_count_is_late() -> None:
+    dead = replace(gone(granted("a", 12), Life.DEAD_REPORTED, dead_for=2.0), counted=None, countable=True)
+    assert caps(step(ledger(reservation("a", 12)), dead)) == {}
+
+
+@pytest.mark.parametrize("life", [Life.UNKNOWN, Life.ALIVE, Life.TERMINATING])
+def test_a_pod_that_is_not_proven_dead_may_connect_again_after_a_count(life: Life) -> None:
+    silent = replace(gone(BLIND, life), counted=0, countable=True)
+    assert caps(step(ledger(reservation("a", 12, detects=False)), silent))["a"][1] == 12
+
+
+def test_a_recovering_ledger_waits_for_a_count_of_the_dead() -> None:
+    dead = replace(BLIND, life=Life.DEAD_REPORTED, report=None, countable=True)
+    before = ledger(reservation("a", 12, detects=False), recovering=True)
+    assert step(before, dead).ledger.recovering
+    assert not step(before, replace(dead, counted=0)).ledger.recovering
+
+
+def test_a_person_may_release_what_is_counted_for_ever_as_the_address_is_somebody_elses_now() -> None:
+    dead = replace(gone(BLIND, Life.DEAD_REPORTED), released=True, countable=True, counted=3)
+    assert caps(step(ledger(reservation("a", 12, detects=False)), dead)) == {}
+
+
+def test_a_pod_seen_behind_nat_once_is_so_for_good() -> None:
+    def direct(before: bool | None, seen: bool | None) -> bool | None:
+        entry = replace(reservation("a", 12), direct=before)
+        return step(ledger(entry), replace(granted("a", 12), direct=seen)).ledger.reservations["a"].direct
+
+    assert [direct(None, seen) for seen in (None, True, False)] == [None, True, False]
+    assert [direct(True, seen) for seen in (None, True, False)] == [True, True, False]
+    assert [direct(False, seen) for seen in (None, True, False)] == [False, False, False]

@@ -18,6 +18,7 @@ from pgpool_pooler.agent.store import Store
 from pgpool_pooler.agent.supervisor import Supervisor
 from pgpool_pooler.contract import (
     Activity,
+    Backends,
     ClientTls,
     Endpoint,
     Grant,
@@ -45,6 +46,8 @@ class SilentEnquiries(Enquiries):
         self.probes = 0
         self.queues: list[frozenset[tuple[str, str]]] = []
         self.seen: Activity | None = None
+        self.counted: Backends | None = None
+        self.counts = 0
         self.warm = True
 
     def engine_started(self, _setup: Setup) -> None:
@@ -58,6 +61,12 @@ class SilentEnquiries(Enquiries):
 
     def activity(self, _now: float) -> Activity | None:
         return self.seen
+
+    def count(self, _setup: Setup, _now: float) -> None:
+        self.counts += 1
+
+    def backends(self, _now: float) -> Backends | None:
+        return self.counted
 
     def probe(self, _setup: Setup, _answered: Callable[[Answer], None], _now: float) -> None:
         self.probes += 1
@@ -568,6 +577,12 @@ async def test_what_the_backends_do_is_part_of_the_servers_state(serving: Pod) -
     assert (await serving.settle()).servers[0].activity is None
     serving.enquiries.seen = Activity(age_seconds=1, cpu=2)
     assert (await serving.settle()).servers[0].activity == Activity(age_seconds=1, cpu=2)
+
+
+async def test_what_the_monitor_counted_is_reported_of_the_server_that_is_in_force(serving: Pod) -> None:
+    serving.enquiries.counted = Backends(age_seconds=1, complete=True, by_address={"10.0.2.9": 2})
+    assert (await serving.settle()).servers[0].backends == serving.enquiries.counted
+    assert serving.enquiries.counts > 0
 
 
 @pytest.mark.parametrize("mode", [Mode.PAUSE, Mode.DRAIN])
