@@ -15,7 +15,12 @@ STARVED_SECONDS: Final = 1.0
 """Clients that wait this long while no connection exists are a reason to probe the server."""
 FRESH_SECONDS: Final = 3.0
 """A server that goes down refuses logins while the last connections are still being closed."""
+_REASONS: Final = {FailureKind.FULL: FailureKind.LOGIN.value}
 _NO_DATABASE = re.compile(r'^database ".*" does not exist$')
+FULL_SECONDS: Final = 1.5
+"""By then the backends of vanished clients have ended, and with them what filled a CONNECTION LIMIT."""
+LASTING_SECONDS: Final = 10.0
+"""What is full for so long is not full of vanished clients' backends: somebody has to know."""
 
 
 class Answer(StrEnum):
@@ -30,7 +35,8 @@ class Answer(StrEnum):
 @dataclass
 class Reachability:
     """One server as the clients' databases see it. `outage` makes the agent issue PAUSE: without it, PgBouncer
-    rejects clients as soon as a login has failed and no connection is left."""
+    rejects clients as soon as a login has failed and no connection is left. A server that is full is one too: a
+    login that is refused ends all clients that wait, so none is tried before there is room again."""
 
     outage: bool = False
     reachable: bool | None = None
@@ -39,21 +45,28 @@ class Reachability:
     """The last probe had no answer at all: what still runs there cannot come to an end."""
     failures: dict[tuple[str, str], ServerFailure] = field(default_factory=dict)
     _failed_at: float | None = None
+    _full_until: float = 0.0
+    _full_since: dict[tuple[str, str], float] = field(default_factory=dict)
     _had_connections: bool = False
     _lost_all: bool = False
     _starved_since: float | None = None
 
     def failed(self, failure: ServerFailure, now: float) -> None:
         """The engine could not open a connection."""
-        self.failures[failure.database, failure.user] = failure
+        pool = failure.database, failure.user
+        if failure.kind is FailureKind.FULL:
+            self._failed_at, self._full_until = now, now + FULL_SECONDS
+            if now - self._full_since.setdefault(pool, now) < LASTING_SECONDS:
+                return
+        self.failures[pool] = failure
         if failure.kind is FailureKind.UNREACHABLE:
-            self._failed_at = now
-            self.error = failure.text
+            self._failed_at, self.error = now, failure.text
 
     def observed(self, status: EngineStatus, now: float) -> None:
         """The engine's connections, now."""
         for pool in status.logged_in:
             self.failures.pop(pool, None)
+            self._full_since.pop(pool, None)
         if status.usable > 0:
             self.reachable, self.error = True, ""
             self._starved_since = None
@@ -62,7 +75,9 @@ class Reachability:
         self._lost_all |= self._had_connections and not status.paused
         self._had_connections = False
         if self._failed_at is not None and now - self._failed_at < FRESH_SECONDS and not self.outage:
-            self.outage, self.reachable = True, False
+            self.outage = True
+            if not self.room_in(now):
+                self.reachable = False
         if status.waiting == 0 or status.paused:
             self._starved_since = None
         elif self._starved_since is None:
@@ -75,9 +90,18 @@ class Reachability:
         return next((failure.text for failure in theirs), "")
 
     def needs_probe(self, now: float) -> bool:
-        """Whether somebody has to look if the server takes connections: better before a client finds out."""
+        """Whether somebody has to look if the server takes connections: better before a client finds out.
+
+        Not while it was full a moment ago: it answers, and refuses the login that follows.
+        """
+        if self.room_in(now):
+            return False
         starved = self._starved_since is not None and now - self._starved_since >= STARVED_SECONDS
         return self.outage or self._lost_all or starved
+
+    def room_in(self, now: float) -> float:
+        """Seconds until a server that was full a moment ago may have room; 0: now."""
+        return max(0.0, self._full_until - now)
 
     def probed(self, answer: Answer) -> None:
         """The result of a probe."""
@@ -110,7 +134,7 @@ def matters(failure: ServerFailure, material: Material) -> bool:
     """
     monitor = material.monitor.name if material.monitor is not None else None
     if failure.database == MONITOR_DATABASE:
-        return failure.user == monitor and failure.kind is not FailureKind.UNREACHABLE
+        return failure.user == monitor and failure.kind not in (FailureKind.UNREACHABLE, FailureKind.FULL)
     return failure.user != monitor or any(failure.user == user.name for user in material.users)
 
 
@@ -119,7 +143,7 @@ def failure_problems(failures: Iterable[ServerFailure], material: Material) -> t
     problems: dict[str, Problem] = {}
     for failure in failures:
         place = _field(failure, material)
-        reason = SECRET_INVALID if place == MONITOR_FIELD else failure.kind.value
+        reason = SECRET_INVALID if place == MONITOR_FIELD else _REASONS.get(failure.kind, failure.kind.value)
         problems.setdefault(place, Problem(field=place, text=failure.text, reason=reason))
     return tuple(problems.values())
 

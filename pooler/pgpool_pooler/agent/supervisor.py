@@ -159,7 +159,9 @@ class Supervisor:
         await self._shed(plan.over_limit(view))
         self._enquire(view)
         acknowledged = self._acknowledgement.generation == self._grant.generation
-        return TICK_SECONDS if settled and acknowledged and not self._shedding else BUSY_TICK_SECONDS
+        if not settled or not acknowledged or self._shedding:
+            return BUSY_TICK_SECONDS
+        return min(TICK_SECONDS, self._reach.room_in(self._clock.now()) or TICK_SECONDS)
 
     def facts(self) -> Facts:
         """What there is to report."""

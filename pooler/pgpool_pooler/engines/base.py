@@ -170,9 +170,11 @@ class EngineStatus:
 
 
 class FailureKind(StrEnum):
-    """Why a connection to the server could not be opened; the values are reasons of DatabaseReachable."""
+    """Why a connection to the server could not be opened; as reasons of DatabaseReachable, but for FULL."""
 
     UNREACHABLE = "Unreachable"
+    FULL = "Full"
+    """The server or a CONNECTION LIMIT has no place left just now: backends of vanished clients may fill it."""
     LOGIN = "LoginFailed"
     TLS = "TLSFailed"
 

@@ -54,6 +54,21 @@ def test_a_server_that_starts_is_not_reachable_yet() -> None:
     assert [failure.kind for failure in read(*STARTING)] == [FailureKind.UNREACHABLE]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        'too many connections for role "app"',
+        'too many connections for database "app"',
+        "sorry, too many clients already",
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+    ],
+)
+def test_a_server_without_a_free_place_is_full(words: str) -> None:
+    login = f"WARNING server login failed: FATAL {words}"
+    closed = f"LOG S-0x55c594c3de50: app/app@127.0.0.1:6000 closing because: {words} (age=0s)"
+    assert read(STAMP + login, STAMP + closed) == [ServerFailure(FailureKind.FULL, "app", "app", words)]
+
+
 def test_a_failed_handshake_is_told_as_such() -> None:
     assert [(failure.kind, "certificate" in failure.text) for failure in read(*TLS)] == [
         (FailureKind.TLS, True)

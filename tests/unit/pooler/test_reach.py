@@ -2,6 +2,8 @@ import pytest
 
 from pgpool_pooler.agent.reach import (
     FRESH_SECONDS,
+    FULL_SECONDS,
+    LASTING_SECONDS,
     STARVED_SECONDS,
     Answer,
     Reachability,
@@ -15,6 +17,7 @@ from .builders import material, monitored, status
 REFUSED = ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed")
 WAITING = EngineStatus(databases={"app": DatabaseLoad(clients=1, waiting=1)})
 NOTHING = EngineStatus()
+FULL = ServerFailure(FailureKind.FULL, "app", "app", 'too many connections for role "app"')
 
 
 def test_a_failed_login_without_a_connection_left_is_an_outage() -> None:
@@ -54,6 +57,48 @@ def test_a_refused_password_never_pauses_the_others() -> None:
     reach = Reachability()
     reach.failed(ServerFailure(FailureKind.LOGIN, "app", "app", "password authentication failed"), 0)
     reach.observed(NOTHING, 0)
+    assert not reach.outage
+
+
+def test_who_finds_the_server_full_and_has_no_connection_left_waits_until_ghosts_are_gone_and_then_looks() -> (
+    None
+):
+    reach = Reachability()
+    reach.observed(status({"app": 1}), 0)
+    reach.failed(FULL, 10)
+    reach.observed(NOTHING, 10.01)
+    assert reach.outage
+    assert not reach.needs_probe(10 + FULL_SECONDS - 0.01)
+    assert reach.needs_probe(10 + FULL_SECONDS)
+    reach.probed(Answer.ACCEPTS)
+    assert not reach.outage
+
+
+def test_a_server_that_is_full_for_a_moment_is_reachable_and_no_problem() -> None:
+    reach = Reachability()
+    reach.observed(status({"app": 1}), 0)
+    reach.failed(FULL, 10)
+    reach.observed(NOTHING, 10.01)
+    assert (reach.reachable, reach.error, reach.failures) == (True, "", {})
+
+
+def test_a_server_that_stays_full_is_told_in_its_own_words() -> None:
+    reach = Reachability()
+    for second in range(int(LASTING_SECONDS) + 1):
+        reach.failed(FULL, second)
+    (problem,) = failure_problems(reach.failures.values(), material("app"))
+    assert (problem.field, problem.text, problem.reason) == ("auth.userSecrets[0]", FULL.text, "LoginFailed")
+    logged_in = EngineStatus(logged_in=frozenset({("app", "app")}))
+    reach.observed(logged_in, LASTING_SECONDS + 1)
+    assert reach.failures == {}
+    reach.failed(FULL, LASTING_SECONDS + 2)
+    assert reach.failures == {}, "it is full anew"
+
+
+def test_a_server_that_is_full_for_more_connections_makes_nobody_wait_who_has_one() -> None:
+    reach = Reachability()
+    reach.failed(FULL, 0)
+    reach.observed(status({"app": 1}), 0.01)
     assert not reach.outage
 
 

@@ -11,7 +11,7 @@ from pgpool_pooler.agent.drain import UNREADY_SECONDS
 from pgpool_pooler.agent.enquiries import Enquiries
 from pgpool_pooler.agent.hold import HOLD_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.inputs import Inputs
-from pgpool_pooler.agent.reach import Answer
+from pgpool_pooler.agent.reach import FULL_SECONDS, Answer
 from pgpool_pooler.agent.report import state, unready
 from pgpool_pooler.agent.settings import Identity, Layout, Settings
 from pgpool_pooler.agent.store import Store
@@ -370,6 +370,22 @@ async def test_an_outage_pauses_stays_ready_and_is_over_when_the_probe_says_so(s
     assert said.problems == ()
 
 
+async def test_while_ghosts_fill_the_limit_of_the_role_clients_wait_and_nobody_is_alarmed(
+    serving: Pod,
+) -> None:
+    full = ServerFailure(FailureKind.FULL, "app", "app", 'too many connections for role "app"')
+    serving.supervisor.server_failed(full)
+    said = await serving.settle(FULL_SECONDS - 0.1)
+    assert serving.engine.told == ["pause"]
+    assert (said.ready, said.problems, serving.enquiries.probes) == (True, (), 0)
+    assert await serving.supervisor.tick() < 0.2, "it looks as soon as there may be room"
+    await serving.settle(0.1)
+    assert serving.enquiries.probes
+    serving.supervisor._probed(Answer.ACCEPTS)
+    await serving.settle()
+    assert serving.engine.told == ["pause", "resume"]
+
+
 async def test_a_hanging_transaction_does_not_hold_up_a_move_for_ever(serving: Pod) -> None:
     serving.engine.open = {"app": 1}
     serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
@@ -552,7 +568,7 @@ async def test_a_monitor_that_has_another_name_now_is_revoked(watched: Pod) -> N
     assert watched.engine.setup.material.revoked == {"seer"}
 
 
-@pytest.mark.parametrize("kind", [FailureKind.LOGIN, FailureKind.UNREACHABLE])
+@pytest.mark.parametrize("kind", [FailureKind.LOGIN, FailureKind.UNREACHABLE, FailureKind.FULL])
 async def test_a_monitor_that_the_server_refuses_never_makes_clients_wait(
     watched: Pod, kind: FailureKind
 ) -> None:

@@ -25,6 +25,12 @@ _UNREACHABLE: Final = (
     "the database system is in recovery mode",
 )
 """PgBouncer's words for a server that it cannot reach, and PostgreSQL's for ERRCODE_CANNOT_CONNECT_NOW."""
+_FULL: Final = (
+    "too many connections for ",
+    "sorry, too many clients already",
+    "remaining connection slots are reserved",
+)
+"""PostgreSQL's words for ERRCODE_TOO_MANY_CONNECTIONS: the limit of a role, of a database, of the server."""
 _CRASHED: Final = "server conn crashed?"
 """Also what PgBouncer says of a connection whose TLS handshake failed."""
 _LOST: Final = (_CRASHED, "server connection closed", "terminating connection")
@@ -100,6 +106,8 @@ class LogReader:
             return ServerFailure(FailureKind.TLS, database, user, tls)
         if reason.startswith(_UNREACHABLE):
             return ServerFailure(FailureKind.UNREACHABLE, database, user, reason)
+        if reason.startswith(_FULL):
+            return ServerFailure(FailureKind.FULL, database, user, said or reason)
         if said and said[:_REASON_LENGTH] == reason[:_REASON_LENGTH]:
             kind = FailureKind.TLS if _TLS.search(said) else FailureKind.LOGIN
             return ServerFailure(kind, database, user, said)
