@@ -1,6 +1,6 @@
 """kopf wiring: what is watched, and how an event becomes a key in the work queue. Nothing is decided here."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,10 +12,12 @@ from .agents import Target
 from .api import InvalidResourceError
 from .cluster.api import FIELD_MANAGER
 from .cluster.kinds import NODE, OBSERVED, PGBUDGET, PGPOOL, POD, Kind
-from .cluster.near import labels_of, ledgers_near, ledgers_of, pools_near, pools_with
+from .cluster.near import grant_on, granted, labels_of, ledgers_near, ledgers_of, pools_near, pools_with
 from .cluster.queue import WorkQueue
+from .cluster.shared import ledgers_across, ledgers_beside, place_of, places_of, pools_naming
 from .cluster.store import Change, Object, Store
 from .desired import POOL_LABEL
+from .discovery import Address
 
 MANAGED_SELECTOR = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 """On every child; only these are watched. One that loses the label looks deleted, and is applied again."""
@@ -120,9 +122,12 @@ class Router:
         if kind is PGPOOL:
             yield Key(PGPOOL, namespace, meta["name"])
             yield from self._ledgers(namespace, partial(ledgers_near, self._store, namespace, meta["name"]))
+            yield from self._ledgers_across(f"{namespace}/{meta['name']}", places_of(obj))
         elif kind is PGBUDGET:
             yield Key(PGBUDGET, namespace, meta["name"])
+            yield from (Key(PGBUDGET, *key) for key in ledgers_beside(self._store, obj))
             yield from self._pools(Key(PGBUDGET, namespace, meta["name"]))
+            yield from self._pools_across(obj)
         elif kind is POD:
             yield from self._of_pod(obj)
         else:
@@ -137,6 +142,7 @@ class Router:
         if self._store.get(*own) is not None:
             yield own
         yield from self._ledgers(namespace, partial(ledgers_of, self._store, pod))
+        yield from self._ledgers_across(meta["uid"], granted(grant_on(pod)))
         for pool in {name for one in (before, labels) for name in pools_with(self._store, namespace, one)}:
             yield Key(PGPOOL, namespace, pool)
             yield from self._ledgers(namespace, partial(ledgers_near, self._store, namespace, pool))
@@ -165,6 +171,14 @@ class Router:
         else:
             before, self._near[ledger] = self._near.get(ledger, set()), near
             yield from (Key(PGPOOL, ledger.namespace, name) for name in before | near)
+
+    def _ledgers_across(self, subject: str, places: Collection[Address]) -> Iterator[Key]:
+        yield from (Key(PGBUDGET, *key) for key in ledgers_across(self._store, subject, places))
+
+    def _pools_across(self, ledger: Object) -> Iterator[Key]:
+        """The pools of all namespaces that name its server, be it only to hear whose it is."""
+        place = place_of(ledger)
+        yield from (Key(PGPOOL, *key) for key in (pools_naming(self._store, place) if place else ()))
 
     def _all(self, kind: Kind, namespace: str | None) -> Iterator[Key]:
         for obj in self._store.all(kind, namespace):

@@ -313,6 +313,8 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "maxConnections": 100,
         "serverReservedConnections": 3,
         "startedAt": "2026-11-20T10:00:00Z",
+        "servers": [{"address": "10.0.1.7", "port": 5432, "startedAt": "2026-11-20T10:00:00.123456Z"}],
+        "aliases": ["bank/10.0.1.7-5432"],
         "cpu": "8",
         "cpuSource": "ContainerLimit",
         "connectionsPerCpu": 3,
@@ -359,7 +361,11 @@ def test_a_ledger_stays_with_its_server(budgets: Resources, budget: str, change:
 
 
 def test_an_administrator_can_limit_share_and_release(budgets: Resources, budget: str) -> None:
-    settings = {"limit": 20, "release": ["app-rw-6d4f-x2k4p"]}
+    settings = {
+        "limit": 20,
+        "allowedNamespaces": [f"team-{number}" for number in range(64)],
+        "release": ["app-rw-6d4f-x2k4p"],
+    }
     assert budgets.merge(budget, {"spec": settings})["spec"].items() >= settings.items()
 
 
@@ -371,6 +377,13 @@ def test_an_administrator_can_limit_share_and_release(budgets: Resources, budget
         ({"server": {"host": "db1"}}, "spec.server", "set cluster and instance, or host"),
         ({"limit": 0}, "spec.limit", "greater than or equal to 1"),
         ({"limits": 5}, "spec.limits", "unknown field"),
+        ({"allowedNamespaces": ["*"]}, "spec.allowedNamespaces[0]", "should match"),
+        ({"allowedNamespaces": ["a", "a"]}, "spec.allowedNamespaces[1]", "Duplicate value"),
+        (
+            {"allowedNamespaces": [f"team-{number}" for number in range(65)]},
+            "spec.allowedNamespaces",
+            "must have at most 64 items",
+        ),
     ],
 )
 def test_a_wrong_budget_is_refused(budgets: Resources, patch: dict[str, Any], field: str, words: str) -> None:

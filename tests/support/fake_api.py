@@ -131,7 +131,9 @@ class FakeServer:
 
     def _keep(self, path: str, obj: Object) -> Object:
         live = self.objects.get(path)
-        meta = {"uid": f"uid-{obj['metadata']['name']}", "generation": 1, "creationTimestamp": CREATED}
+        namespace, name = obj["metadata"].get("namespace", "shop"), obj["metadata"]["name"]
+        uid = f"uid-{name}" if namespace == "shop" else f"uid-{namespace}-{name}"
+        meta = {"uid": uid, "generation": 1, "creationTimestamp": CREATED}
         obj = {**copy.deepcopy(obj), "metadata": meta | copy.deepcopy(obj["metadata"])}
         if live is not None:
             obj["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]

@@ -303,6 +303,75 @@ def test_a_pod_that_may_hold_connections_is_kept_whole(metadata: dict[str, Any],
     assert ("terminationGracePeriodSeconds" in slimmed["spec"]) is kept
 
 
+@pytest.fixture
+def shared() -> Store:
+    """A server that two namespaces name; a third one has a server that says it is the same; a fourth is apart."""
+    store = Store()
+    for namespace, name, host in (
+        ("shop", "app", "db1"),
+        ("bank", "pay", "db1"),
+        ("farm", "eggs", "10.0.0.5"),
+        ("mill", "flour", "db2"),
+    ):
+        store.put(PGPOOL, pool_on(host, name, namespace=namespace, uid=f"{namespace}-{name}"))
+    itself = [{"address": "10.0.0.5", "port": 5432, "startedAt": "2026-11-01T00:00:00Z"}]
+    for namespace, host in (("shop", "db1"), ("farm", "10.0.0.5"), ("mill", "db2")):
+        ledger = ledger_of(host, namespace=namespace, uid=f"{namespace}-ledger")
+        ledger["status"] |= {"servers": itself if namespace != "mill" else []}
+        store.put(PGBUDGET, ledger)
+    return store
+
+
+ALIASES = {"shop/db1-5432", "farm/10.0.0.5-5432"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "name", "concerned"),
+    [
+        pytest.param(
+            PGBUDGET,
+            "shop",
+            "db1-5432",
+            ALIASES | {"shop/app", "bank/pay"},
+            id="ledger: who names its server",
+        ),
+        pytest.param(PGBUDGET, "farm", "10.0.0.5-5432", ALIASES | {"farm/eggs"}, id="ledger: its aliases"),
+        pytest.param(PGPOOL, "bank", "pay", {"bank/pay", "shop/db1-5432"}, id="pool: its server's ledger"),
+        pytest.param(PGPOOL, "mill", "flour", {"mill/flour", "mill/db2-5432"}, id="nobody else"),
+    ],
+)
+async def test_a_change_concerns_who_shares_a_server_in_other_namespaces(
+    shared: Store, kind: Kind, namespace: str, name: str, concerned: set[str]
+) -> None:
+    queue = WorkQueue[Key]()
+    Router(shared, queue)
+    known = shared.get(kind, namespace, name)
+    assert known is not None
+    shared.put(kind, {**known, "metadata": known["metadata"] | {"resourceVersion": "2"}, "x": 1})
+    assert await queued(queue) == concerned
+
+
+async def test_a_pod_concerns_the_ledger_of_another_namespace_that_tells_of_it(shared: Store) -> None:
+    ledger = shared.get(PGBUDGET, "shop", "db1-5432")
+    assert ledger is not None
+    grant = {"uid": "pay-1", "pod": "pay-1", "pool": "bank/pay"}
+    changed = {**ledger, "metadata": ledger["metadata"] | {"resourceVersion": "2"}}
+    shared.put(PGBUDGET, changed | {"status": ledger["status"] | {"grants": [grant]}})
+    queue = WorkQueue[Key]()
+    Router(shared, queue)
+    shared.put(POD, stored("pay-1", "bank"))
+    assert await queued(queue) == {"shop/db1-5432"}
+
+
+async def test_when_a_ledger_goes_those_hear_of_it_that_waited_for_its_server(shared: Store) -> None:
+    queue = WorkQueue[Key]()
+    Router(shared, queue)
+    ledger = shared.get(PGBUDGET, "shop", "db1-5432")
+    assert ledger is not None
+    shared.remove(PGBUDGET, ledger)
+    assert await queued(queue) == ALIASES | {"shop/app", "bank/pay"}
+
+
 async def test_nothing_is_remembered_of_what_is_gone(clusters: Store) -> None:
     queue = WorkQueue[Key]()
     router = Router(clusters, queue)

@@ -31,6 +31,7 @@ from .pgbudget import (
     PgBudget,
     PgBudgetSpec,
     PgBudgetStatus,
+    SeenServer,
 )
 from .pgpool import (
     Auth,
@@ -88,6 +89,7 @@ __all__ = [
     "ScaleDownRules",
     "ScalingPolicy",
     "ScalingRules",
+    "SeenServer",
     "SelectPolicy",
     "Server",
     "ServerRole",

@@ -39,6 +39,10 @@ class BudgetServer(ApiModel):
     """The server's port."""
 
 
+Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""The name of a namespace."""
+
+
 class PgBudgetSpec(ApiModel):
     """For the database's administrator; the operator writes server only."""
 
@@ -46,6 +50,9 @@ class PgBudgetSpec(ApiModel):
     """The server: an instance of a cluster in this namespace, or a host."""
     limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """The most connections that all pools together may have, whatever PgPools ask. None if not set."""
+    allowed_namespaces: Annotated[tuple[Namespace, ...], Field(max_length=64, json_schema_extra=SET)] = ()
+    """Other namespaces whose PgPools may draw on this budget, if they name the server by the same host and port.
+    The first PgBudget of a server owns it for all namespaces; who is not allowed gets no connections."""
     release: Annotated[tuple[ObjectName, ...], Field(max_length=64, json_schema_extra=SET)] = ()
     """Pods that a person declares dead; obeyed only for pods in state Unknown."""
 
@@ -106,6 +113,17 @@ class GrantRecord(ApiModel):
     """When it came into this state."""
 
 
+class SeenServer(ApiModel):
+    """What a server says of itself; all three tell it from every other."""
+
+    address: str
+    """inet_server_addr()."""
+    port: int
+    """inet_server_port()."""
+    started_at: datetime
+    """pg_postmaster_start_time()."""
+
+
 class PgBudgetStatus(ApiModel):
     """The ledger. Written by compare-and-swap only, and by the operator only."""
 
@@ -123,6 +141,10 @@ class PgBudgetStatus(ApiModel):
     """The server's superuser_reserved_connections + reserved_connections, as it said itself."""
     started_at: datetime | None = None
     """When the server started, as it said itself."""
+    servers: tuple[SeenServer, ...] = ()
+    """The server as it tells itself from others; several entries if several servers answer at the address."""
+    aliases: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
+    """Other PgBudgets (<namespace>/<name>) of the same server: together they reserve no more than one of them."""
     cpu: Cpu | None = None
     """The server's CPUs."""
     cpu_source: CpuSource | None = None

@@ -9,7 +9,7 @@ absence is not death, and dead is not drained; generations of a pod only rise, o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..api import GrantState
@@ -52,9 +52,18 @@ class Plan:
     """Names of the pods that a recovering ledger waits for; not empty as long as it is recovering."""
 
 
-def plan(ledger: Ledger, size: Size, pods: Sequence[PodView], now: datetime, *, server_seen: bool) -> Plan:
+def plan(
+    ledger: Ledger,
+    size: Size,
+    pods: Sequence[PodView],
+    now: datetime,
+    *,
+    server_seen: bool,
+    frozen: bool = False,
+) -> Plan:
     """The next step. `pods` are those that have a reservation, gone ones included, and all of the server's pools.
 
+    Where growth is `frozen` nobody gets more than it has, or than its floor.
     A reservation whose pod is not among `pods` is kept as it is. A ledger that was never written, or is not there
     any more, has to be given as `recovering`.
     """
@@ -63,7 +72,7 @@ def plan(ledger: Ledger, size: Size, pods: Sequence[PodView], now: datetime, *, 
     book.adopt()
     book.settle()
     look_again = book.bury()
-    targets = _targets(book, size)
+    targets = _targets(book, size, frozen=frozen)
     book.shrink(targets)
     if not book.recovering:
         book.grow(targets, size)
@@ -71,14 +80,15 @@ def plan(ledger: Ledger, size: Size, pods: Sequence[PodView], now: datetime, *, 
     return _close(book, size, targets, look_again)
 
 
-def _targets(book: Book, size: Size) -> dict[str, int]:
+def _targets(book: Book, size: Size, *, frozen: bool) -> dict[str, int]:
     """The cap that each pod should have.
 
     Pods that leave keep theirs until the other server grants, unless pods that belong here lack their floor or B
     is exceeded.
     """
     present = [pod for pod in book.views.values() if not (_lost(pod) or pod.orphan)]
-    staying = [_claim(book, pod, size) for pod in present if pod.assigned and not _too_late(book, pod)]
+    here = [pod for pod in present if pod.assigned and not _too_late(book, pod)]
+    staying = [_claim(book, pod, size, frozen=frozen) for pod in here]
     leaving = [_last_claim(book, pod) for pod in present if not pod.assigned and pod.uid in book.entries]
     held_by_leaving = sum(book.entries[claim.key].reserved for claim in leaving)
     claimed = {claim.key for claim in (*staying, *leaving)}
@@ -89,9 +99,9 @@ def _targets(book: Book, size: Size) -> dict[str, int]:
     return targets
 
 
-def _claim(book: Book, pod: PodView, size: Size) -> Claim:
+def _claim(book: Book, pod: PodView, size: Size, *, frozen: bool) -> Claim:
     entry = book.entries.get(pod.uid)
-    return Claim(
+    claim = Claim(
         key=pod.uid,
         floor=pod.floor,
         demand=pod.demand,
@@ -99,6 +109,13 @@ def _claim(book: Book, pod: PodView, size: Size) -> Claim:
         most=pod.floor if size.provisional else pod.most,
         leaving=pod.life is Life.TERMINATING,
     )
+    return _frozen(claim) if frozen else claim
+
+
+def _frozen(claim: Claim) -> Claim:
+    """Nobody gets more than it has, or than its floor."""
+    most = max(claim.held, claim.floor)
+    return replace(claim, most=most if claim.most is None else min(most, claim.most))
 
 
 def _last_claim(book: Book, pod: PodView) -> Claim:

@@ -130,7 +130,7 @@ def pools_with(store: Store, namespace: str, labels: Mapping[str, str]) -> set[s
 
 
 def ledgers_near(store: Store, namespace: str, pool: str) -> set[str]:
-    """The ledgers of the servers that a pool uses, and those that still tell of it."""
+    """The namespace's ledgers of the servers that a pool uses, and those that still tell of it."""
     ledgers = store.read(LEDGERS, namespace)
     telling = ledgers.find(f"{namespace}/{pool}")
     spec = store.read(POOLS, namespace).get(pool)
@@ -139,7 +139,8 @@ def ledgers_near(store: Store, namespace: str, pool: str) -> set[str]:
 
 
 def ledgers_of(store: Store, pod: Object) -> set[str]:
-    """The ledgers that tell of a pod, and those of the servers that it is granted: one that was lost does not."""
+    """The namespace's ledgers that tell of a pod, and those of the servers that it is granted: one that was lost
+    does not."""
     ledgers = store.read(LEDGERS, pod["metadata"]["namespace"])
     keys: tuple[Hashable, ...] = (pod["metadata"]["uid"], *granted(grant_on(pod)))
     return {ledger.metadata.name for key in keys for ledger in ledgers.find(key)}

@@ -37,8 +37,8 @@ class _Shelf:
     objects: dict[Key, Object] = field(default_factory=dict)
     by_namespace: dict[str, set[Key]] = field(default_factory=dict)
     buried: dict[str, int] = field(default_factory=dict)
-    indexes: dict[str, dict[Reading[Any], Index[Any]]] = field(default_factory=dict)
-    """By namespace."""
+    indexes: dict[str | None, dict[Reading[Any], Index[Any]]] = field(default_factory=dict)
+    """By namespace; None: over all of them."""
 
     def put(self, key: Key, obj: Object) -> None:
         self.objects[key] = obj
@@ -56,6 +56,8 @@ class _Shelf:
     def _index(self, key: Key, obj: Object | None) -> None:
         for index in self.indexes.get(key[0], {}).values():
             index.changed(key[1], obj)
+        for index in self.indexes.get(None, {}).values():
+            index.changed("/".join(key), obj)
 
 
 class Change(Enum):
@@ -96,14 +98,19 @@ class Store:
         for key in sorted(shelf.by_namespace.get(namespace, ())):
             yield shelf.objects[key]
 
-    def read(self, reading: Reading[M], namespace: str) -> Index[M]:
-        """The objects of one namespace as `reading` has them; the index is kept up to date from now on."""
+    def read(self, reading: Reading[M], namespace: str | None) -> Index[M]:
+        """The objects of one namespace as `reading` has them; the index is kept up to date from now on.
+
+        None: those of all namespaces, each by namespace/name.
+        """
         shelf = self._shelf(reading.kind)
         indexes = shelf.indexes.setdefault(namespace, {})
         if reading not in indexes:
             indexes[reading] = Index(reading)
-            for _, name in sorted(shelf.by_namespace.get(namespace, ())):
-                indexes[reading].changed(name, shelf.objects[namespace, name])
+            keys = shelf.objects if namespace is None else shelf.by_namespace.get(namespace, ())
+            for key in sorted(keys):
+                name = "/".join(key) if namespace is None else key[1]
+                indexes[reading].changed(name, shelf.objects[key])
         return indexes[reading]
 
     def put(self, kind: Kind, obj: Object) -> bool:

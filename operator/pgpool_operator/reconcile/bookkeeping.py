@@ -2,28 +2,39 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from pgpool_pooler.contract import ServerIdentity
 
-from ..api import CpuSource, GrantRecord, PgBudget, PgBudgetStatus
-from ..budget import Ledger, Plan, Reservation, Size
+from ..api import CpuSource, GrantRecord, PgBudget, PgBudgetStatus, SeenServer
+from ..budget import Answers, Identity, Ledger, Plan, Reservation, Size
 from ..discovery import Server
 from ..status import LedgerFacts, pgbudget_conditions
 
 
-def ledger_of(budget: PgBudget) -> Ledger:
-    """The ledger as the PgBudget has it. One that was never written may be one that was lost, and of one that was
-    edited nobody knows what it said: both have to recover."""
+def with_given_up(budget: PgBudget, younger: Iterable[PgBudget]) -> dict[str, GrantRecord]:
+    """A ledger's reservations by pod, with those of younger ledgers of its server: they are its own to count."""
+    found = {record.uid: record for record in budget.status.grants}
+    for record in (record for ledger in younger for record in ledger.status.grants):
+        mine = found.get(record.uid, record)
+        found[record.uid] = mine.model_copy(update={"reserved": max(mine.reserved, record.reserved)})
+    return found
+
+
+def ledger_of(budget: PgBudget, records: Mapping[str, GrantRecord] | None = None) -> Ledger:
+    """The ledger as the PgBudget has it, or with these reservations. One that was never written may be one that
+    was lost, and of one that was edited nobody knows what it said: both have to recover."""
     status = budget.status
+    if records is None:
+        records = with_given_up(budget, ())
     edited = bool(status.seal) and status.seal != seal_of(status.connections, status.grants)
     return Ledger(
         connections=status.connections,
-        reservations={record.uid: _reservation(record) for record in status.grants},
+        reservations={uid: _reservation(record) for uid, record in records.items()},
         recovering=status.recovering or status.observed_generation < 0 or edited,
     )
 
@@ -47,6 +58,21 @@ def _record(reservation: Reservation) -> GrantRecord:
 
 
 @dataclass(frozen=True)
+class Kin:
+    """What is known of a ledger's server beside other servers and other ledgers."""
+
+    servers: tuple[Identity, ...] = ()
+    """Who answers at the address."""
+    answers: Answers = field(default_factory=Answers)
+    aliases: tuple[PgBudget, ...] = ()
+    """Other ledgers of the server, which have it by other names."""
+    most: int | None = None
+    """The most that the ledger may reserve beside those; None: all of its B."""
+    frozen: bool = False
+    """Nobody may get more than it has, or than its floor."""
+
+
+@dataclass(frozen=True)
 class Books:
     """Everything that the next status is made of."""
 
@@ -57,6 +83,7 @@ class Books:
     plan: Plan
     pools: tuple[str, ...]
     identity: ServerIdentity | None
+    kin: Kin
     now: datetime
 
 
@@ -70,7 +97,7 @@ def next_status(books: Books) -> PgBudgetStatus:
         update={
             **_said_by_server(books.identity),
             "observed_generation": books.budget.metadata.generation,
-            "address": _address(books.server) if books.server else before.address,
+            "address": _address(books.server.host, books.server.port) if books.server else before.address,
             "role": books.server.role.value if books.server else before.role,
             "cpu": Decimal(size.cpu.numerator) / size.cpu.denominator if size.cpu is not None else None,
             "cpu_source": CpuSource(size.cpu_source) if size.cpu_source else None,
@@ -83,6 +110,8 @@ def next_status(books: Books) -> PgBudgetStatus:
             "recovering": plan.ledger.recovering,
             "seal": seal_of(plan.ledger.connections, grants),
             "pools": books.pools,
+            "servers": tuple(SeenServer(**vars(server)) for server in books.kin.servers),
+            "aliases": tuple(f"{a.metadata.namespace}/{a.metadata.name}" for a in books.kin.aliases),
             "grants": grants,
             "conditions": pgbudget_conditions(_facts(books, grants), before.conditions),
         }
@@ -93,6 +122,7 @@ def _facts(books: Books, grants: Sequence[GrantRecord]) -> LedgerFacts:
     unknown = books.server is not None and books.size.cpu is None
     return LedgerFacts(
         name=books.budget.metadata.name,
+        server=_called(books.budget),
         generation=books.budget.metadata.generation,
         now=books.now,
         connections=books.plan.ledger.connections,
@@ -100,7 +130,51 @@ def _facts(books: Books, grants: Sequence[GrantRecord]) -> LedgerFacts:
         lowered_to=books.size.connections if books.plan.draining else None,
         cpu_problem=books.server.cpu_problem if unknown and books.server else "",
         recovering=", ".join(books.plan.awaited),
+        alias_of=" and ".join(_called_from(alias, books.budget) for alias in books.kin.aliases),
+        answers_as=len(books.kin.answers.servers) if books.kin.answers.said else 1,
     )
+
+
+def status_without_server(budget: PgBudget, owner: PgBudget, left: Ledger, now: datetime) -> PgBudgetStatus:
+    """Of a ledger whose server belongs to an older one: what it has not handed over yet, and why it grants none."""
+    before = budget.status
+    grants = tuple(_record(reservation) for reservation in left.reservations.values())
+    facts = LedgerFacts(
+        name=budget.metadata.name,
+        server=_called(budget),
+        generation=budget.metadata.generation,
+        now=now,
+        connections=left.connections,
+        grants=grants,
+        claimed_by=f"{owner.metadata.namespace}/{owner.metadata.name}",
+    )
+    return before.model_copy(
+        update={
+            "observed_generation": budget.metadata.generation,
+            "connections": left.connections,
+            "reserved": left.reserved,
+            "unknown": 0,
+            "recovering": left.recovering,
+            "seal": seal_of(left.connections, grants),
+            "pools": (),
+            "servers": (),
+            "aliases": (),
+            "grants": grants,
+            "conditions": pgbudget_conditions(facts, before.conditions),
+        }
+    )
+
+
+def _called(budget: PgBudget) -> str:
+    """A ledger's server as its users call it: by host and port, or by the name of its pod."""
+    server = budget.spec.server
+    return _address(server.host, server.port) if server.host is not None else str(server.instance)
+
+
+def _called_from(budget: PgBudget, other: PgBudget) -> str:
+    """A ledger's server, as one calls it in the namespace of another ledger."""
+    where = budget.metadata.namespace
+    return _called(budget) if where == other.metadata.namespace else f"{_called(budget)} (in {where})"
 
 
 def _said_by_server(identity: ServerIdentity | None) -> dict[str, object]:
@@ -115,9 +189,8 @@ def _said_by_server(identity: ServerIdentity | None) -> dict[str, object]:
     }
 
 
-def _address(server: Server) -> str:
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    return f"{host}:{server.port}"
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def last_size(before: PgBudgetStatus) -> Size:

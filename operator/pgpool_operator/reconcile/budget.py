@@ -1,7 +1,10 @@
 """A PgBudget: observe its pods, plan, commit the ledger, then send the grants."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -9,17 +12,19 @@ from pgpool_pooler.contract import GRANT_ANNOTATION
 
 from .. import metrics
 from ..agents import Agents
-from ..api import PgBudgetStatus
-from ..budget import Order, PodView, plan
+from ..api import PgBudget, PgBudgetStatus
+from ..budget import Order, PodView, Size, give_way, plan
 from ..cluster import events
 from ..cluster.api import Api, ApiError
 from ..cluster.kinds import PGBUDGET
 from ..cluster.store import Store
 from ..status import budget_events
 from ..watching import slim
-from .bookkeeping import Books, ledger_of, next_status
+from .bookkeeping import Books, ledger_of, next_status, status_without_server
 from .deaths import Deaths
 from .grants import PeerIds
+from .kinship import Kinship, server_of
+from .locks import Locks
 from .pokes import Pokes
 from .scene import Heard, Scene, observe
 from .world import World
@@ -27,63 +32,107 @@ from .writer import PodWriter
 
 log = structlog.get_logger()
 
+Object = dict[str, Any]
+
 HELD_SECONDS = 5.0
 """Pause between two looks at a node whose pods vanished without a word."""
+FROZEN_SECONDS = 5.0
+"""Pause between two looks at a server that has several names, or several servers that have one."""
 
 
 class BudgetReconciler:
     """Moves one ledger a step at a time."""
 
-    def __init__(self, api: Api, store: Store, agents: Agents, pokes: Pokes, deaths: Deaths) -> None:
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        agents: Agents,
+        pokes: Pokes,
+        deaths: Deaths,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._store = store
         self._agents = agents
         self._pods = PodWriter(api, store, pokes)
         self._deaths = deaths
         self._peers = PeerIds()
+        self._kinship = Kinship(store, self._heard, now)
+        self._locks = Locks()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One step; returns after how many seconds to look again, None: when something happens."""
         raw = self._store.get(PGBUDGET, namespace, name)
         if raw is None:
             metrics.forget_budget(namespace, name)
-        if raw is None or "deletionTimestamp" in raw["metadata"]:
+            self._kinship.forget(namespace, name)
             return None
-        world = World(self._store, namespace)
+        # Ledgers of one server look at each other's reservations: nobody may commit between a look and its commit.
+        async with self._locks.of(server_of(raw)):
+            current = self._store.get(PGBUDGET, namespace, name)
+            if current is None or "deletionTimestamp" in current["metadata"]:
+                return None
+            return await self._step(current, World(self._store, namespace))
+
+    async def _step(self, raw: Object, world: World) -> float | None:
         scene = observe(raw, world, self._heard, self._peers, self._agents.reporting)
-        if not scene.pools and not scene.records and not scene.pods and scene.budget.spec.limit is None:
+        if scene.owner != scene.budget:
+            return await self._give_way(scene)
+        if not (scene.pools or scene.records or scene.pods or _edited(scene.budget)):
             await self._api.delete(PGBUDGET, raw)
             return None
-        books = await self._books(scene, namespace)
+        books = await self._books(scene)
         await self._commit(scene, next_status(books))
         orders = {**scene.ours(books.plan.leaving), **books.plan.orders}
         pauses = [books.plan.look_again, await self._send(scene, orders)]
         if books.plan.held:
             pauses.append(HELD_SECONDS)
+        if books.kin.frozen or books.kin.aliases:
+            pauses.append(FROZEN_SECONDS)
         return min((pause for pause in pauses if pause is not None), default=None)
+
+    async def _give_way(self, scene: Scene) -> float | None:
+        """An older ledger owns the server: it takes over what this one has reserved, and this one goes."""
+        owner = ledger_of(scene.owner).reservations
+        views, now, seen = await self._views(scene), _now(), bool(scene.budget.status.version)
+        left, look_again = give_way(ledger_of(scene.budget), owner, views, now, server_seen=seen)
+        if not left.reservations and not _edited(scene.budget):
+            await self._api.delete(PGBUDGET, scene.raw)
+            return None
+        await self._commit(scene, status_without_server(scene.budget, scene.owner, left, now))
+        return look_again
 
     def _heard(self, uid: str) -> Heard:
         return Heard(self._agents.state(uid), self._agents.demand(uid), self._agents.age(uid))
 
-    async def _books(self, scene: Scene, namespace: str) -> Books:
-        now = datetime.now(UTC).replace(microsecond=0)
-        views = await self._views(scene, namespace)
-        seen = scene.identity is not None or bool(scene.budget.status.version)
-        decided = plan(ledger_of(scene.budget), scene.size, views, now, server_seen=seen)
+    async def _books(self, scene: Scene) -> Books:
+        views, now = await self._views(scene), _now()
+        kin = self._kinship.of(scene)
+        size = _at_most(scene.size, kin.most)
+        decided = plan(
+            ledger_of(scene.budget, scene.records),
+            size,
+            views,
+            now,
+            server_seen=scene.identity is not None or bool(scene.budget.status.version),
+            frozen=kin.frozen,
+        )
         return Books(
             budget=scene.budget,
             server=scene.server,
-            size=scene.size,
+            size=size,
             plan=decided,
             pools=tuple(facts.key for facts in scene.pools),
             identity=scene.identity,
+            kin=kin,
             now=now,
         )
 
-    async def _views(self, scene: Scene, namespace: str) -> list[PodView]:
+    async def _views(self, scene: Scene) -> list[PodView]:
         views = [scene.view(pod.uid, *await self._deaths.verdict_on(pod)) for pod in scene.others]
         for uid, record in scene.records.items():
-            verdict, dead_for = await self._deaths.verdict(namespace, record)
+            verdict, dead_for = await self._deaths.verdict(scene.namespace_of(record), record)
             views.append(scene.view(uid, verdict, dead_for))
         return views
 
@@ -132,3 +181,16 @@ class BudgetReconciler:
         if state is None or state.generation >= grant.generation:
             return []
         return [await self._pods.poke(pod, "grant", str(grant.generation))]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _edited(budget: PgBudget) -> bool:
+    """An administrator has set something that would be lost with it."""
+    return budget.spec.limit is not None or bool(budget.spec.allowed_namespaces)
+
+
+def _at_most(size: Size, most: int | None) -> Size:
+    return size if most is None else replace(size, connections=min(size.connections, most))

@@ -130,7 +130,8 @@ class PoolReconciler:
 
     async def _ensure_budgets(self, facts: PoolFacts) -> None:
         for server in facts.discovery.servers:
-            if self._store.get(PGBUDGET, facts.pool.metadata.namespace, server.name) is None:
+            claim = World(self._store, facts.pool.metadata.namespace).claim(server)
+            if claim.budget is None and not claim.claimed_by:
                 await self._write(PGBUDGET, _budget(facts.pool, server))
 
     async def _apply(self, facts: PoolFacts, decided: _Decided) -> None:
@@ -250,8 +251,9 @@ class PoolReconciler:
             now=datetime.now(UTC),
             discovery=facts.discovery,
             servers=tuple(
-                server_facts(pool, server, world.budgets.get(server.name))
+                server_facts(pool, server, claim.budget, claim.claimed_by)
                 for server in facts.discovery.servers
+                for claim in (world.claim(server),)
             ),
             states=self._states(facts),
             config_hash=config_hash(pool, decided.peers),
@@ -293,8 +295,12 @@ class PoolReconciler:
 def _decide(facts: PoolFacts, world: World, scaler: Scaler) -> _Decided:
     budgets, neighbours = {}, {}
     for server in facts.discovery.servers:
-        neighbours[server.name] = world.on_server(server.name)
-        found = size_of(server.name, neighbours[server.name], world.budgets.get(server.name))
+        claim = world.claim(server)
+        if claim.claimed_by:
+            continue
+        drawing = world.drawing_on(claim.budget) if claim.budget else world.on_server(server.name)
+        neighbours[server.name] = drawing
+        found = size_of(server.name, drawing, claim.budget)
         if found is not None and found.cpu is not None:
             budgets[server.name] = found.connections
     peers = {

@@ -1,22 +1,22 @@
 """One server with its ledger and its pods, as the plan wants to see them. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
 
 from ..api import GrantRecord, PgBudget
-from ..budget import Life, Order, PodView, Report, Size
+from ..budget import Identity, Life, Order, PodView, Report, Sighting, Size
 from ..discovery import Address, Server, address_of
-from .bookkeeping import last_size
+from .bookkeeping import last_size, with_given_up
 from .capacity import floor, has_sessions, session_share
 from .counts import Count, complete_counts, counted
 from .grants import PeerIds, compose
 from .pods import PoolerPod
 from .sizing import size_of
-from .world import PoolFacts, World
+from .world import PoolFacts, World, allowed
 
 Object = dict[str, Any]
 
@@ -41,6 +41,8 @@ class Scene:
 
     raw: Object
     budget: PgBudget
+    owner: PgBudget
+    """The ledger that the server belongs to; another one if that is older."""
     pools: tuple[PoolFacts, ...]
     server: Server | None
     """None: it is not to be found now, or no pool names it any more."""
@@ -50,8 +52,12 @@ class Scene:
     it, whatever has become of their pool."""
     owners: Mapping[str, PoolFacts]
     """The pool of each pod, if it has one that is not being deleted."""
+    records: Mapping[str, GrantRecord]
+    """The reservations as they were committed last, by pod uid: here, and in younger ledgers of the server."""
     placed: frozenset[str]
     """The pods whose connections shall go to this server."""
+    barred: frozenset[str]
+    """Those of them whose namespace may not draw on this ledger: they get nothing."""
     elsewhere: Mapping[str, int]
     """By uid of those pods and of all that have a reservation: the highest generation that another ledger knows."""
     heard: Callable[[str], Heard]
@@ -70,11 +76,6 @@ class Scene:
         return _address(self.budget, self.server)
 
     @property
-    def records(self) -> Mapping[str, GrantRecord]:
-        """The reservations as they were committed last, by pod uid."""
-        return {record.uid: record for record in self.budget.status.grants}
-
-    @property
     def others(self) -> tuple[PoolerPod, ...]:
         """Pods that have no reservation here, and shall have one or may have had one."""
         return tuple(pod for uid, pod in self.pods.items() if uid not in self.records)
@@ -82,12 +83,28 @@ class Scene:
     @property
     def identity(self) -> ServerIdentity | None:
         """What the server said of itself, to whichever pod saw its newest start."""
-        found = [
-            here.identity
-            for uid in self.pods
-            if (here := self._here(self.heard(uid).state)) is not None and here.identity is not None
-        ]
+        found = [here.identity for here in self._reports if here.identity is not None]
         return max(found, key=lambda identity: identity.started_at, default=None)
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """The servers that answered the pods that have connections to this address."""
+        return tuple(sighting for here in self._reports if here.open for sighting in seen(here))
+
+    @property
+    def former_sightings(self) -> tuple[Sighting, ...]:
+        """The servers that ever answered here: good for who knows none, but no proof of anything now."""
+        return tuple(sighting for here in self._reports for sighting in seen(here))
+
+    @property
+    def _reports(self) -> Iterator[ServerState]:
+        found = (self._here(self.heard(uid).state) for uid in self.pods)
+        return (here for here in found if here is not None)
+
+    def namespace_of(self, record: GrantRecord) -> str:
+        """Where the pod of a reservation is or was."""
+        pod = self.pods.get(record.uid)
+        return pod.namespace if pod else record.pool.rpartition("/")[0] or self.budget.metadata.namespace
 
     def view(self, uid: str, verdict: Life, dead_for: float) -> PodView:
         """A pod as the plan wants to see it; it has a reservation or is placed here, or both."""
@@ -95,26 +112,26 @@ class Scene:
         owner = self.owners.get(uid) if uid in self.placed else None
         heard = self.heard(uid)
         identity = here.identity if (here := self._here(heard.state)) else None
-        fixed = session_share(owner, self.server, self.size.connections) if owner and self.server else None
+        fixed = self._fixed(uid, owner)
         written = pod.grant.generation if pod and pod.grant else 0
         lost = self._lost(pod, record, heard.state)
         own = pod.addresses if pod else frozenset()
         seen_as = {identity.client_address} if identity and identity.client_address else set()
         addresses = {*(record.addresses if record else ()), *own}
         counts = self._counts(uid, addresses) if verdict.dead and record and record.direct else ()
-        seen = pod or record
-        assert seen is not None
+        known = pod or record
+        assert known is not None
         name = pod.name if pod else record.pod if record else ""
         return PodView(
             uid=uid,
             pod=name,
             pool=(pod.full_pool if pod else "") or (record.pool if record else ""),
-            endpoint=seen.endpoint,
-            node=seen.node,
+            endpoint=known.endpoint,
+            node=known.node,
             life=Life.TERMINATING if pod and pod.finished and verdict is Life.ALIVE else verdict,
             assigned=owner is not None,
             orphan=uid not in self.owners,
-            floor=fixed or (floor(owner) if owner else 0),
+            floor=fixed if fixed is not None else (floor(owner) if owner else 0),
             demand=sum(heard.demand.values()),
             most=fixed,
             annotated=self._annotated(pod),
@@ -131,6 +148,12 @@ class Scene:
             counted=counted(addresses, counts, dead_for),
             released=name in self.budget.spec.release,
         )
+
+    def _fixed(self, uid: str, owner: PoolFacts | None) -> int | None:
+        """What a pod gets whatever its demand; None where demand decides."""
+        if uid in self.barred:
+            return 0
+        return session_share(owner, self.server, self.size.connections) if owner and self.server else None
 
     def ours(self, leaving: Mapping[str, Order]) -> Mapping[str, Order]:
         """Without the pods whose grant for this address is another ledger's: that one makes the next, too."""
@@ -149,7 +172,7 @@ class Scene:
 
     def _counts(self, uid: str, addresses: Iterable[str]) -> tuple[Count, ...]:
         """Counts of the server's backends in which those of a dead pod would be known as its own."""
-        if any(self.is_taken(address, uid) for address in addresses):
+        if len(self.budget.status.servers) > 1 or any(self.is_taken(address, uid) for address in addresses):
             return ()
         others = (
             (self._here((heard := self.heard(other)).state), heard.age) for other in self.pods if other != uid
@@ -227,31 +250,51 @@ def observe(
 ) -> Scene:
     """The scene of the ledger `raw`; `reporting` tells which pods (uid) last spoke of a server at an address."""
     name = raw["metadata"]["name"]
-    budget, pools = world.budgets[name], world.on_server(name)
-    server = next((server for facts in pools if (server := facts.server(name))), None)
-    reserved = (world.pooler(record) for record in budget.status.grants)
+    budget = world.budgets[name]
+    owner, *others = world.claimants(budget)
+    is_owner = owner.metadata.namespace == budget.metadata.namespace
+    pools = world.drawing_on(budget) if is_owner else ()
+    records = with_given_up(budget, others if is_owner else ())
+    server = _server(pools, name)
+    reserved = (world.pooler(record) for record in records.values())
     present = {pod.uid: pod for facts in pools for pod in facts.pods}
     present |= {pod.uid: pod for pod in reserved if pod is not None}
     if (address := _address(budget, server)) is not None:
-        present |= {pod.uid: pod for pod in world.holders(address, reporting(address))}
-    known = present.keys() | {record.uid for record in budget.status.grants}
-    owners = {uid: world.pools[pod.pool] for uid, pod in present.items() if pod.pool in world.pools}
+        present |= {pod.uid: pod for pod in world.holders(budget, address, reporting(address))}
+    known = present.keys() | records.keys()
+    owners = {uid: facts for uid, pod in present.items() if (facts := world.pool_of(pod)) is not None}
     placed = {uid for uid, facts in owners.items() if facts.placement.get(uid) == name}
+    server = server or _server((owners[uid] for uid in placed), name)
     size = size_of(name, pools, budget)
     return Scene(
         raw=raw,
         budget=budget,
+        owner=owner,
         pools=pools,
         server=server,
         size=size or last_size(budget.status),
         pods=present,
         owners=owners,
+        records=records,
         placed=frozenset(placed),
-        elsewhere={uid: world.generation_elsewhere(uid, name) for uid in known},
+        barred=frozenset(uid for uid in placed if present[uid].namespace not in allowed(budget)),
+        elsewhere={uid: world.generation_elsewhere(uid, budget) for uid in known},
         heard=heard,
         peers=peers,
         is_taken=world.is_taken,
     )
+
+
+def _server(pools: Iterable[PoolFacts], name: str) -> Server | None:
+    return next((server for facts in pools if (server := facts.server(name))), None)
+
+
+def seen(here: ServerState) -> Iterator[Sighting]:
+    """Who answered a pod last. Without an address (a unix socket) no server is told from another."""
+    for said in (here.identity, *here.others):
+        if said is not None and said.address:
+            identity = Identity(said.address, said.port, said.started_at)
+            yield Sighting(identity, said.asked_at) if said.asked_at else Sighting(identity)
 
 
 def _address(budget: PgBudget, server: Server | None) -> Address | None:

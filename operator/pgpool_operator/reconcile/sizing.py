@@ -33,6 +33,22 @@ def size_of(server: str, pools: Sequence[PoolFacts], budget: PgBudget | None) ->
     return size(asks, status.max_connections, status.server_reserved_connections or 0, budget.spec.limit)
 
 
+def wanted_by(budget: PgBudget) -> int | None:
+    """The B that a ledger's own pools asked for when it was written last; None while its CPUs are unknown."""
+    status = budget.status
+    if status.cpu is None or status.connections_per_cpu is None:
+        return None
+    ask = Ask(
+        pool=status.set_by,
+        cpu=Fraction(status.cpu),
+        cpu_source=status.cpu_source or "",
+        connections_per_cpu=status.connections_per_cpu,
+        reserved_connections=status.reserved_connections or 0,
+    )
+    reserved = status.server_reserved_connections or 0
+    return size([ask], status.max_connections, reserved, budget.spec.limit).connections
+
+
 def _last_cpu(budget: PgBudget | None) -> tuple[Fraction | None, str]:
     """What was known last: CPUs that cannot be told for a moment are no reason to take connections away."""
     if budget is None or budget.status.cpu is None:

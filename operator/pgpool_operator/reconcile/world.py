@@ -1,6 +1,6 @@
 """The store as the pure packages want it: pools with their servers, pods, and which pod belongs to which server."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,10 @@ from pgpool_pooler.contract import Endpoint
 from ..api import GrantRecord, PgBudget, PgPool
 from ..cluster.index import Reading
 from ..cluster.kinds import NODE, PGPOOL, POD
-from ..cluster.near import LEDGERS, POOLS, as_it_is, granted, members, pools_near
-from ..cluster.store import Store
-from ..discovery import Address, Discovery, Server, assign, discover
+from ..cluster.near import LEDGERS, POOLS, as_it_is, members, pools_near
+from ..cluster.shared import claims, ledgers_telling, pods_at, pods_granted, pods_with
+from ..cluster.store import Key, Store
+from ..discovery import Address, Discovery, Server, address_of, assign, discover
 from .pods import PoolerPod, pooler
 
 Object = dict[str, Any]
@@ -44,38 +45,41 @@ class PoolFacts:
             return ""
         write = {pod.uid for pod in self.pods if pod.endpoint is Endpoint.WRITE and not pod.deleted}
         elsewhere = (
-            name != primary.name and grant.pool == self.key
+            ledger.metadata.name != primary.name and grant.pool == self.key
             for uid in write
-            for name, grant in world.grants_of(uid)
+            for ledger, grant in world.grants_of(uid)
         )
         return primary.name if any(elsewhere) else ""
 
 
-def _leads(pod: PoolerPod) -> Iterator[Hashable]:
-    if pod.pool:
-        yield pod.pool
-    yield _UID, pod.uid
-    for address in pod.addresses:
-        yield _IP, address
-    yield from granted(pod.grant)
-
-
-_UID, _IP = "uid", "ip"
-POOLERS = Reading(POD, pooler, _leads)
-"""The pooler pods, by pool, uid, their own addresses, and the addresses of the servers that they are granted."""
+POOLERS = Reading(POD, pooler, lambda pod: (pod.pool,))
+"""The pooler pods, by pool; by none those that lost their label."""
 NODES = Reading(NODE, as_it_is)
 """The nodes."""
 
 
-class World:
-    """One namespace. It is as it is when it is asked: what shall fit together is asked without waiting in between.
+@dataclass(frozen=True)
+class Claim:
+    """The ledger that a namespace's pools draw on for one of their servers."""
 
-    An answer costs what is in it, not what else there is in the namespace.
+    budget: PgBudget | None
+    """None: there is none yet, or it is another namespace's that does not allow it."""
+    claimed_by: str = ""
+    """The PgBudget (namespace/name) that the server belongs to, if that does not allow it."""
+
+
+class World:
+    """One namespace, and what others share with it. It is as it is when it is asked: what shall fit together is
+    asked without waiting in between.
+
+    An answer costs what is in it, not what else there is in the namespace, or in others.
     """
 
-    def __init__(self, store: Store, namespace: str) -> None:
+    def __init__(self, store: Store, namespace: str, worlds: "dict[str, World] | None" = None) -> None:
         self._store = store
         self._namespace = namespace
+        self._worlds = {} if worlds is None else worlds
+        self._worlds[namespace] = self
         self._specs = store.read(POOLS, namespace)
         self._ledgers = store.read(LEDGERS, namespace)
         self._poolers = store.read(POOLERS, namespace)
@@ -88,6 +92,39 @@ class World:
         """The ledgers by name."""
         return self._ledgers
 
+    def beside(self, namespace: str) -> "World":
+        """Another namespace."""
+        return self._worlds.get(namespace) or World(self._store, namespace, self._worlds)
+
+    def claim(self, server: Server) -> Claim:
+        """What this namespace's pools may draw on for a server."""
+        if server.ref.host is None:
+            return Claim(self._ledgers.get(server.name))
+        owner = next(iter(claims(self._store, address_of(server.host, server.port))), None)
+        if owner is None:
+            return Claim(None)
+        budget = self._ledger(owner)
+        return Claim(budget) if self._namespace in allowed(budget) else Claim(None, "/".join(owner))
+
+    def claimants(self, budget: PgBudget) -> tuple[PgBudget, ...]:
+        """All ledgers of a ledger's server, itself among them; the first one owns it."""
+        place = place_of(budget)
+        found = claims(self._store, place) if place is not None else []
+        return tuple(self._ledger(key) for key in found) or (budget,)
+
+    def drawing_on(self, budget: PgBudget) -> tuple[PoolFacts, ...]:
+        """The pools that a ledger is for, of all namespaces that may draw on it; oldest first."""
+        name = budget.metadata.name
+        return _by_age(facts for space in allowed(budget) for facts in self.beside(space).on_server(name))
+
+    def pool_of(self, pod: PoolerPod) -> PoolFacts | None:
+        """The pool of a pod of any namespace, if it has one that is not being deleted."""
+        return self.beside(pod.namespace).pools.get(pod.pool)
+
+    def _ledger(self, key: Key) -> PgBudget:
+        namespace, name = key
+        return self._store.read(LEDGERS, namespace)[name]
+
     def on_server(self, name: str) -> tuple[PoolFacts, ...]:
         """The pools that use a server, or have pods there although it is not to be found now; oldest first."""
         near = pools_near(self._store, self._namespace, name)
@@ -97,31 +134,40 @@ class World:
         )
 
     def pooler(self, record: GrantRecord) -> PoolerPod | None:
-        """The pod that has a reservation; None if it is gone."""
-        pod = self._poolers.get(record.pod)
-        return pod if pod is not None and pod.uid == record.uid else None
+        """The pod that has a reservation, of any namespace; None if it is gone."""
+        return next(self._pods(pods_with(self._store, record.uid)), None)
 
-    def holders(self, address: Address, reporting: Iterable[str]) -> Iterator[PoolerPod]:
-        """The pods that are granted a server at an address, and those of `reporting` (uids) that are there."""
-        yield from self._poolers.find(address)
-        for uid in reporting:
-            yield from self._poolers.find((_UID, uid))
+    def holders(self, budget: PgBudget, address: Address, reporting: Iterable[str]) -> Iterator[PoolerPod]:
+        """The pods that are granted a ledger's server, which is at an address, and those of `reporting` (uids)
+        that are there. The address of a server of a cluster is its pod's, and tells of it in its namespace only."""
+        found = pods_granted(self._store, address)
+        found += [key for uid in reporting for key in pods_with(self._store, uid)]
+        anywhere = place_of(budget) is not None
+        yield from self._pods(key for key in found if anywhere or key[0] == self._namespace)
 
     def is_taken(self, address: str, uid: str) -> bool:
-        """Whether a living pod other than `uid` has an address: addresses are used again."""
-        there = self._poolers.find((_IP, address))
+        """Whether a living pod other than `uid`, of any namespace, has an address: addresses are used again."""
+        there = self._pods(pods_at(self._store, address))
         return any(pod.uid != uid and not (pod.deleted and pod.ended) for pod in there)
 
-    def grants_of(self, uid: str) -> Iterator[tuple[str, GrantRecord]]:
-        """A pod's reservations, each with the name of its ledger."""
-        for ledger in self._ledgers.find(uid):
+    def _pods(self, keys: Iterable[Key]) -> Iterator[PoolerPod]:
+        for namespace, name in keys:
+            pod = self._store.read(POOLERS, namespace).get(name)
+            if pod is not None:
+                yield pod
+
+    def grants_of(self, uid: str) -> Iterator[tuple[PgBudget, GrantRecord]]:
+        """A pod's reservations, each with its ledger."""
+        for key in ledgers_telling(self._store, uid):
+            ledger = self._ledger(key)
             for grant in ledger.status.grants:
                 if grant.uid == uid:
-                    yield ledger.metadata.name, grant
+                    yield ledger, grant
 
-    def generation_elsewhere(self, uid: str, budget: str) -> int:
+    def generation_elsewhere(self, uid: str, budget: PgBudget) -> int:
         """The highest generation that another ledger knows for a pod: generations are per pod, not per ledger."""
-        return max((grant.generation for name, grant in self.grants_of(uid) if name != budget), default=0)
+        found = (grant.generation for ledger, grant in self.grants_of(uid) if _key(ledger) != _key(budget))
+        return max(found, default=0)
 
     def _facts(self, pool: PgPool) -> PoolFacts:
         raw = self._store.get(PGPOOL, self._namespace, pool.metadata.name)
@@ -136,7 +182,9 @@ class World:
 
     def _newest(self, uid: str) -> str | None:
         """The server of a pod's newest grant."""
-        grants = ((grant.generation, name) for name, grant in self.grants_of(uid) if grant.cap > 0)
+        grants = (
+            (grant.generation, ledger.metadata.name) for ledger, grant in self.grants_of(uid) if grant.cap > 0
+        )
         return max(grants, default=(0, None))[1]
 
 
@@ -167,6 +215,22 @@ class Pools(Mapping[str, PoolFacts]):
 
     def __len__(self) -> int:
         return len(self._pools)
+
+
+def _key(budget: PgBudget) -> Key:
+    return budget.metadata.namespace, budget.metadata.name
+
+
+def place_of(budget: PgBudget) -> Address | None:
+    """Where a ledger's server is, if that is named by host and port."""
+    server = budget.spec.server
+    return address_of(server.host, server.port) if server.host is not None else None
+
+
+def allowed(budget: PgBudget) -> tuple[str, ...]:
+    """The namespaces whose pools may draw on a ledger, its own first. A cluster is of one namespace."""
+    others = budget.spec.allowed_namespaces if place_of(budget) is not None else ()
+    return tuple(dict.fromkeys((budget.metadata.namespace, *others)))
 
 
 def _by_age(pools: Iterable[PoolFacts]) -> tuple[PoolFacts, ...]:

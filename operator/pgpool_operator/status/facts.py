@@ -1,6 +1,6 @@
 """What the status is said of: everything observed and decided about one PgPool, in one immutable value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pgpool_pooler.contract import Endpoint, Problem, ServerState, State
@@ -182,10 +182,12 @@ def server_facts(pool: PgPool, server: Server, budget: PgBudget | None, claimed_
     """A server as its PgBudget says; `claimed_by` names the PgBudget of another namespace that it belongs to."""
     namespace, key = pool.metadata.namespace, f"{pool.metadata.namespace}/{pool.metadata.name}"
     if claimed_by:
+        facts = ServerFacts(server)
         message = (
-            f"{server.name} belongs to PgBudget {claimed_by}: its owner adds {namespace} to allowedNamespaces"
+            f"{facts.address} belongs to PgBudget {claimed_by}: its owner adds {namespace} to "
+            "allowedNamespaces"
         )
-        return ServerFacts(server, trouble=Trouble("ServerClaimed", message))
+        return replace(facts, trouble=Trouble("ServerClaimed", message))
     unknown = Trouble("CpuUnknown", server.cpu_problem) if server.cpu is None else None
     if budget is None:
         return ServerFacts(server, trouble=unknown)

@@ -16,6 +16,8 @@ class LedgerFacts:
 
     name: str
     """Of the PgBudget."""
+    server: str
+    """What its users call the server: its pod, or host and port."""
     generation: int
     now: datetime
     connections: int
@@ -30,7 +32,9 @@ class LedgerFacts:
     recovering: str = ""
     """Which pods must be heard or proven dead before anything grows; empty if none."""
     alias_of: str = ""
-    """Another PgBudget for the same server; empty if there is none."""
+    """Other names of the same server; empty if there are none."""
+    claimed_by: str = ""
+    """The PgBudget (namespace/name) that owns the server; empty if this one does."""
     answers_as: int = 1
     """How many servers answer at the address."""
 
@@ -51,13 +55,20 @@ def _ready(facts: LedgerFacts) -> Verdict:
 
 def _trouble(facts: LedgerFacts) -> Verdict | None:
     """What freezes growth, the first to be mended first."""
+    if facts.claimed_by:
+        message = (
+            f"{facts.server} belongs to PgBudget {facts.claimed_by}, which is older: set limit and "
+            "allowedNamespaces there and delete this one"
+        )
+        return _no("ServerClaimed", message)
     if facts.answers_as > 1:
         return _no(
             "ManyServers",
-            f"{facts.name} answers as {facts.answers_as} servers: list each one, a budget belongs to one server",
+            f"{facts.server} answers as {facts.answers_as} servers: list each one, a budget belongs to one "
+            "server",
         )
     if facts.alias_of:
-        return _no("ServerAliased", f"{facts.name} and {facts.alias_of} are one server: use one name")
+        return _no("ServerAliased", f"{facts.server} and {facts.alias_of} are one server: use one name")
     if facts.cpu_problem:
         return _no("CpuUnknown", facts.cpu_problem)
     if facts.recovering:

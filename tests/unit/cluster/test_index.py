@@ -128,3 +128,14 @@ def test_an_object_that_cannot_be_read_is_never_taken_for_one_that_is_not_there(
             index.find("red")
     store.put(POD, pod("a", "red", version=3))
     assert "a" in index
+
+
+def test_an_index_over_all_namespaces_follows_each_of_them(
+    store: Store, colours: Reading[tuple[str, ...]]
+) -> None:
+    index = store.read(colours, None)
+    assert dict(index) == {"bank/c": ("red",), "shop/a": ("red",), "shop/b": ("red", "blue")}
+    store.put(POD, pod("a", "green", namespace="bank"))
+    store.remove(POD, pod("a", version=2))
+    assert index.find("green") == (index["bank/a"],) == (("green",),)
+    assert "shop/a" not in index

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import pytest
 
 from pgpool_operator.cluster.index import Index, Reading
-from pgpool_operator.cluster.kinds import PGPOOL, POD, Kind
+from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD, Kind
 from pgpool_operator.cluster.store import Object, Store
 from pgpool_operator.reconcile.budget import BudgetReconciler
 from pgpool_operator.reconcile.deaths import Deaths
@@ -15,6 +15,7 @@ from pgpool_operator.reconcile.pokes import Pokes
 from pgpool_operator.reconcile.pool import PoolReconciler
 from pgpool_pooler.contract import GRANT_ANNOTATION
 from tests.support.shop import PORT, Shop, pod_manifest, pool_manifest, state_of
+from tests.support.town import Town
 
 M = TypeVar("M")
 
@@ -33,7 +34,7 @@ class CountingStore(Store):
             self.handed_out += 1
             yield obj
 
-    def read(self, reading: Reading[M], namespace: str) -> Index[M]:
+    def read(self, reading: Reading[M], namespace: str | None) -> Index[M]:
         return CountingIndex(super().read(reading, namespace), self)
 
 
@@ -98,7 +99,10 @@ def answer(shop: Shop) -> None:
             said, granted = state_of(pod), shop.grant(pod["metadata"]["name"])
             assert granted is not None
             [here] = said.servers
-            there = here.model_copy(update={"host": granted.servers[0].host})
+            host = granted.servers[0].host
+            assert here.identity is not None
+            itself = here.identity.model_copy(update={"address": host})
+            there = here.model_copy(update={"host": host, "identity": itself})
             shop.agents.states[said.uid] = said.model_copy(update={"servers": (there,)})
 
 
@@ -151,3 +155,40 @@ async def test_a_reconcile_looks_at_no_more_objects_where_there_are_more_pools(
 ) -> None:
     alone, among_others = [await settled_fleet(pools, static=static) for pools in (1, 30)]
     assert await looked_at(among_others, kind) == await looked_at(alone, kind) > 0
+
+
+async def shared_town(strangers: int) -> Town:
+    """A server that two namespaces share, and others that share theirs or may not."""
+    town = Town(kind_of_store=CountingStore)
+    for number in range(strangers + 1):
+        host = f"10.1.0.{number}"
+        town.pool(f"shop-{number}/app-{number}", host)
+        town.ledger(f"shop-{number}", host, created=CREATED_FIRST, allowedNamespaces=[f"bank-{number}"])
+        town.pool(f"bank-{number}/pay-{number}", host)
+        town.pool(f"farm-{number}/eggs-{number}", host)
+    await town.settle()
+    return town
+
+
+CREATED_FIRST = "2026-11-01T00:00:00Z"
+SHARED = [
+    (PGBUDGET, "shop-0", f"10.1.0.0-{PORT}"),
+    (PGPOOL, "shop-0", "app-0"),
+    (PGPOOL, "bank-0", "pay-0"),
+    (PGPOOL, "farm-0", "eggs-0"),
+]
+
+
+@pytest.mark.parametrize("key", SHARED, ids=["ledger", "owner's pool", "allowed pool", "claimed pool"])
+async def test_it_looks_at_no_more_objects_where_more_namespaces_share_other_servers(
+    key: tuple[Kind, str, str],
+) -> None:
+    counts = []
+    for strangers in (0, 6):
+        town = await shared_town(strangers)
+        assert isinstance(town.store, CountingStore)
+        before = town.store.handed_out
+        reconcile = town.pools.reconcile if key[0] is PGPOOL else town.budgets.reconcile
+        await reconcile(key[1], key[2])
+        counts.append(town.store.handed_out - before)
+    assert counts[0] == counts[1] > 0

@@ -152,8 +152,9 @@ def test_the_highest_generation_elsewhere_is_that_of_all_other_ledgers() -> None
     shop = open_shop("app-1")
     keep_ledger(shop, record(generation=9))
     keep_ledger(shop, record(generation=6), record("app-2", generation=7), host=ELSEWHERE)
-    assert world(shop).generation_elsewhere("uid-app-1", LEDGER) == 6
-    assert world(shop).generation_elsewhere("uid-app-3", LEDGER) == 0
+    ledger = world(shop).budgets[LEDGER]
+    assert world(shop).generation_elsewhere("uid-app-1", ledger) == 6
+    assert world(shop).generation_elsewhere("uid-app-3", ledger) == 0
 
 
 def test_a_pool_switches_while_a_write_pod_still_has_connections_elsewhere() -> None:

@@ -7,7 +7,7 @@ from pgpool_operator.api import GrantState
 from pgpool_operator.status import Event, LedgerFacts, budget_events, pgbudget_conditions
 from tests.unit.status.example import BOTH, NOON, a_grant
 
-QUIET = LedgerFacts(name="main-1", generation=2, now=NOON, connections=24, grants=BOTH)
+QUIET = LedgerFacts(name="main-1", server="main-1", generation=2, now=NOON, connections=24, grants=BOTH)
 HELD = replace(QUIET, grants=(*BOTH, a_grant("app-rw-x2k4p", GrantState.UNKNOWN, 8)))
 
 

@@ -136,7 +136,8 @@ def test_a_server_of_another_namespace_is_claimed() -> None:
     assert trouble is not None
     assert trouble.reason == "ServerClaimed"
     assert (
-        trouble.message == "main-1 belongs to PgBudget dba/main-1: its owner adds shop to allowedNamespaces"
+        trouble.message
+        == "10.0.1.1:5432 belongs to PgBudget dba/main-1: its owner adds shop to allowedNamespaces"
     )
 
 
