@@ -22,18 +22,20 @@ Which part stands for which code
 More than the code does, so that more is proven
     Targets are arbitrary, and so is which server a pod is placed on, anew in each step: allocation and placement are
     no part of the proof. Any grant that was ever written reaches the pod at any time, again, or never. With two
-    servers an operator may know nothing of the other ledger and of the newest annotation (LAGS).
+    servers an operator may know nothing of the other ledger and of the newest annotation (may_lag).
 
 Left out, and why
     Time: holds are "the ghosts have ended", which is what they are chosen for. How death is proven (death.py): here
-    only the process' real end can be. Shares of databases, pause, addresses: inside one pod's cap. A change of B: it
-    only lowers targets. That somebody takes the annotation off a pod (STRIPPED) is in the model; that such a pod is
-    also not heard while a ledger recovers is handled as the design says (it is awaited).
+    nothing but the process' real end proves it. Shares of databases, pause, addresses: inside one pod's cap. A change
+    of B: it only lowers targets.
 
 Assumed
-    A person who releases a pod by name speaks the truth: its backends are gone. Whoever restores a backup of a ledger
-    does so when ghosts have ended and nodes answer; grants that were decided, but not sent, when a ledger was lost are
-    not sent any more. The file with the grant never shows an older one than it has shown (the kubelet's projection).
+    A person who releases a pod by name speaks the truth: its backends are gone. The file with the grant never shows
+    an older one than it has shown (the kubelet's projection), and an agent without its disk waits for its ghosts like
+    any other that starts. Grants that were decided, but not sent, when a ledger was lost are not sent any more. A
+    backup of a ledger is restored when ghosts have ended, nodes answer and every pod has its annotation; no pod dies
+    before an operator looks at what was restored (LOSS and LIFE are not checked together). Somebody may take the
+    annotation off a pod before a ledger is lost, if that pod is heard while the ledger recovers.
 
 Sizes: N pods, S servers, B connections on each, LAST generations for a pod. What a configuration has:
     LIFE       processes end, nodes fall silent, people release
@@ -41,7 +43,6 @@ Sizes: N pods, S servers, B connections on each, LAST generations for a pod. Wha
     DISK_LOSS  ... and may have lost their emptyDir
     SLEEPER    the second operator
     LOSS       ledgers are lost or rolled back
-    FULL_SWAP  starts with two full servers, each with one pod
 A mutant, M_..., leaves one rule out. GOAL_... asserts that something never happens that shall be possible.
 */
 
@@ -98,7 +99,7 @@ bool hasty[N];
 
 /* Scratch; each step sets what it reads */
 hidden byte each, grant, wanted, total, on_server, new_cap, new_reserved, counted, next_number, known_number;
-hidden byte lagging, is_news, used_up, dead_too, all_told, heard[N];
+hidden byte got_there, lagging, is_news, used_up, dead_too, all_told, heard[N];
 
 /* ---------------------------------------------------------------- grants and their numbers */
 
@@ -156,11 +157,36 @@ inline count_reserved(s, except) {
 
 /* ---------------------------------------------------------------- what shall be possible */
 
-inline check_goals() {
-#ifdef GOAL_FULL
-	assert(total < B || open[0] == 0 || open[1] == 0);
+#if defined(GOAL_FULL)
+/* all of the budget is used, by more than one */
+#define REACHED(p) (total == B && open[0] > 0 && open[1] > 0)
+#elif defined(GOAL_MOVED)
+/* who had connections on one server has some on the other, and nothing is reserved for it where it was */
+bool was_on_first[N];
+#define REACHED(p) (was_on_first[p] && OPEN_HERE(1, p) > 0 && gen[OF(0, p)] == 0)
+#elif defined(GOAL_SWAPPED)
+/* each of two pods has all of the server that was full with the other */
+bool both_full;
+#define REACHED(p) (both_full && OPEN_HERE(1, 0) == B && OPEN_HERE(0, 1) == B)
+#elif defined(GOAL_RECOVERED)
+/* after a loss: the ledger is sound, has grown again, and all of the budget is used */
+#define REACHED(p) (faulted && !recovering[0] && gen[p] > 1 && cap[p] > 1 && total == B && annotation[1 - p] > 0)
+#elif defined(GOAL_RELEASED)
+/* what a released pod held is used by another */
+#define REACHED(p) (released[1 - p] && verdict[1 - p] == UNKNOWN && annotation[1 - p] > 0 && total == B)
+#else
+#define REACHED(p) false
 #endif
-	skip
+
+inline check_goals() {
+#ifdef GOAL_MOVED
+	was_on_first[p] = was_on_first[p] || on_server == 0;
+#endif
+#ifdef GOAL_SWAPPED
+	both_full = both_full || (OPEN_HERE(0, 0) == B && OPEN_HERE(1, 1) == B);
+#endif
+	got_there = REACHED(p);
+	assert(!got_there)
 }
 
 /* ---------------------------------------------------------------- the rules of the ledger */
@@ -624,7 +650,7 @@ active [N] proctype Pod() {
 	:: d_step { !ended[p] && TAKES(p, 1) -> take_in(p, 1) }
 	:: d_step { !ended[p] && TAKES(p, 2) -> take_in(p, 2) }
 	:: d_step { !ended[p] && TAKES(p, 3) -> take_in(p, 3) }
-	#if LAST >= 3
+#if LAST >= 3
 	:: d_step { !ended[p] && TAKES(p, 4) -> take_in(p, 4) }
 #endif
 	/* first start, or after a restart: only when nothing of its own lingers (R4, R6) */
@@ -705,10 +731,6 @@ active [N] proctype Pod() {
 /* ---------------------------------------------------------------- faults of the API server's storage */
 
 #ifdef LOSS
-#if S == 2
-#define OTHER_GENERATION(p) gen[N + p]
-#endif
-
 inline drop_unsent() {
 	each = 0;
 	do

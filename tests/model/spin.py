@@ -42,13 +42,17 @@ def ensure_spin() -> None:
         raise GroundError(f"The model cannot be checked: {_REMEDY}.\n{error}") from error
 
 
-def search(settings: str, directory: Path) -> Search:
-    """Go through the model with `settings` (macros, as in `N=2 LIFE`); programs and trail go to `directory`."""
+def search(settings: str, directory: Path, *, long: bool = False) -> Search:
+    """Go through the model with `settings` (macros, as in `N=2 LIFE`); programs and trail go to `directory`.
+
+    `long`: millions of states are expected, so that an optimized program is worth the time to make it.
+    """
     ensure_spin()
     start = time.monotonic()
     run("spin", *(f"-D{macro}" for macro in settings.split()), "-a", MODEL, cwd=directory)
     # Partial order reduction gains nothing where every step touches what is shared; -w: only asserts are checked.
-    run("gcc", "-O2", "-w", "-DSAFETY", "-DNOREDUCE", "-DVECTORSZ=256", "-o", "pan", "pan.c", cwd=directory)
+    level = "-O2" if long else "-O0"
+    run("gcc", level, "-w", "-DSAFETY", "-DNOREDUCE", "-DVECTORSZ=256", "-o", "pan", "pan.c", cwd=directory)
     said = run("./pan", "-E", f"-m{_DEPTH}", cwd=directory, timeout=SEARCH_SECONDS)
     return _read(said, time.monotonic() - start)
 
@@ -65,4 +69,4 @@ def _read(said: str, seconds: float) -> Search:
     failed = re.search(r"assertion violated (.*) \(at depth", said)
     if errors.group(1) != "0" and failed is None:
         raise CommandError(("pan",), said)
-    return Search(failed.group(1) if failed else "", int(states.group(1)), seconds)
+    return Search(failed.group(1).strip() if failed else "", int(states.group(1)), seconds)
