@@ -6,13 +6,14 @@ at every instant: nothing can open and close unseen between two samples.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _AUTHORIZED = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*connection authorized: user=(?P<user>\S+)")
 _GONE = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*disconnection: session time: ")
 _REFUSED = re.compile(
-    r"FATAL: .*(too many connections for (role|database)|too many clients|remaining connection slots)"
+    r"^\S+ \S+ \S+ \[(?P<pid>\d+)\].*FATAL: .*"
+    r"(too many connections for (role|database)|too many clients|remaining connection slots)"
 )
 _STARTED = re.compile(r"LOG:  database system is ready to accept connections")
 
@@ -32,9 +33,13 @@ class Verdict:
 
 def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int] = ()) -> Verdict:
     """The verdict on the sessions of `users`; `open_before` are the pids of those that the log found open."""
+    lines = list(lines)
+    turned_away = _turned_away(lines)
     present = set(open_before)
     peak, at, opened, refused = len(present), "start", 0, 0
-    for line in lines:
+    for number, line in enumerate(lines):
+        if number in turned_away:
+            continue
         if _REFUSED.search(line):
             refused += 1
         elif _STARTED.search(line):
@@ -48,3 +53,19 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
         elif match := _GONE.match(line):
             present.discard(int(match["pid"]))
     return Verdict(peak, at, opened, refused)
+
+
+def _turned_away(lines: Sequence[str]) -> frozenset[int]:
+    """Numbers of the lines of logins that were authorized and then met a limit: they never were sessions.
+
+    PostgreSQL looks at a CONNECTION LIMIT after it has logged that, and writes no line for their end.
+    """
+    refused: set[int] = set()
+    found: set[int] = set()
+    for number in range(len(lines) - 1, -1, -1):
+        if match := _REFUSED.match(lines[number]):
+            refused.add(int(match["pid"]))
+        elif (match := _AUTHORIZED.match(lines[number])) and int(match["pid"]) in refused:
+            refused.remove(int(match["pid"]))
+            found.add(number)
+    return frozenset(found)

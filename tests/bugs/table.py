@@ -460,7 +460,7 @@ _THE_AGENT = (
         promise="fail closed: a pod is Ready only when its engine listens",
         file=f"{_AGENT}/report.py",
         right="    if not facts.running:\n        return (\n",
-        wrong="    if facts.holding and facts.warm:\n        return (\n",
+        wrong="    if not facts.running and not facts.warm:\n        return (\n",
         caught_by=(
             f"{_TEST_SUPERVISOR}::test_a_restarted_container_waits_for_its_backends_and_comes_back_on_its_last_grant",
         ),

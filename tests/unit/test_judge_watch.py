@@ -63,3 +63,18 @@ def test_sessions_that_a_crash_ended_are_not_counted_after_it() -> None:
         f"{AT} [8] LOG:  connection authorized: user=main-app database=app",
     ]
     assert judge(lines, users).peak == 1
+
+
+def test_a_login_that_a_limit_turned_away_was_no_session_though_it_was_authorized() -> None:
+    users = frozenset({"main-app"})
+    lines = [
+        f"{AT} [7] LOG:  connection authorized: user=main-app database=app",
+        f"{AT} [8] LOG:  connection authorized: user=main-app database=app",
+        f'{AT} [8] FATAL:  too many connections for role "main-app"',
+        f"{AT} [7] LOG:  disconnection: session time: 0:00:01.0",
+        f"{AT} [8] LOG:  connection authorized: user=main-app database=app",
+        f"{AT} [9] LOG:  connection authorized: user=main-app database=app",
+    ]
+    verdict = judge(lines, users)
+    assert (verdict.peak, verdict.opened, verdict.refused) == (2, 3, 1)
+    assert judge(lines[:3], users).peak == 1
