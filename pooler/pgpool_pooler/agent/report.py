@@ -126,7 +126,7 @@ def _servers(facts: Facts) -> tuple[ServerState, ...]:
             ServerState(
                 host=now.host,
                 port=now.port,
-                cap=now.cap,
+                cap=_cap(facts, now),
                 open=facts.status.open,
                 active=sum(load.active for load in facts.status.databases.values()),
                 reachable=facts.reach.reachable,
@@ -144,6 +144,18 @@ def _servers(facts: Facts) -> tuple[ServerState, ...]:
             if now is None or (server.host, server.port) != (now.host, now.port)
         ]
     return tuple(servers)
+
+
+def _cap(facts: Facts, now: Setup) -> int:
+    """What the pod may have on the server that its engine is connected to.
+
+    An engine that has to give up everything is paused, not reconfigured, as it knows no limit of 0: once it has
+    drained, the grant's 0 is what it has.
+    """
+    grant = facts.grant
+    if grant is None or facts.acknowledged < grant.generation:
+        return now.cap
+    return next((s.cap for s in grant.servers if (s.host, s.port) == (now.host, now.port)), now.cap)
 
 
 def _databases(facts: Facts) -> tuple[DatabaseState, ...]:

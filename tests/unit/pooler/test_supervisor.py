@@ -238,6 +238,16 @@ async def test_a_restarted_container_waits_for_its_backends_and_comes_back_on_it
     assert (said.generation, said.acknowledged, said.ready) == (1, 1, True)
 
 
+async def test_a_pod_that_gives_up_everything_has_nothing_once_it_has_drained(serving: Pod) -> None:
+    serving.engine.open = {"app": 2}
+    serving.give(grant({"app": 0, "b": 0}, generation=2))
+    said = await serving.settle(1)
+    assert (said.acknowledged, said.servers[0].cap) == (1, 4)
+    serving.engine.open = {}
+    said = await serving.settle(1)
+    assert (said.acknowledged, said.servers[0].cap) == (2, 0)
+
+
 async def test_all_servers_that_answer_at_the_address_are_reported(serving: Pod) -> None:
     other = identity(detects=True).model_copy(update={"address": "10.0.0.2"})
     serving.enquiries.identity, serving.enquiries.others = identity(detects=True), (other,)
