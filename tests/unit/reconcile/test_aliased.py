@@ -254,9 +254,11 @@ async def test_nothing_grows_while_there_are_several() -> None:
     pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
     pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
     town.server.save(POD, pod)
+    town.watch()
+    await town.settle()
     town.clock.now += 2.1
     await town.settle()
-    assert town.caps()["app-1"] == 12
+    assert town.reserved("shop", NAME) == {"app-1": 12}
 
 
 async def test_a_new_pod_gets_its_floor_meanwhile() -> None:
