@@ -324,6 +324,7 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "reserved": 12,
         "unknown": 0,
         "recovering": False,
+        "seal": "0123456789abcdef",
         "pools": ["shop/app"],
         "grants": [grant],
         "conditions": [condition("Ready", "InUse")],
