@@ -17,8 +17,9 @@ FRESH_SECONDS: Final = 3.0
 """A server that goes down refuses logins while the last connections are still being closed."""
 _REASONS: Final = {FailureKind.FULL: FailureKind.LOGIN.value}
 _NO_DATABASE = re.compile(r'^database ".*" does not exist$')
-FULL_SECONDS: Final = 1.5
-"""By then the backends of vanished clients have ended, and with them what filled a CONNECTION LIMIT."""
+FULL_SECONDS: Final = 1.1
+"""By then the backends of vanished clients have ended, and with them what filled a CONNECTION LIMIT; and PgBouncer
+tries again (server_login_retry)."""
 LASTING_SECONDS: Final = 10.0
 """What is full for so long is not full of vanished clients' backends: somebody has to know."""
 
@@ -55,7 +56,7 @@ class Reachability:
         """The engine could not open a connection."""
         pool = failure.database, failure.user
         if failure.kind is FailureKind.FULL:
-            self._failed_at, self._full_until = now, now + FULL_SECONDS
+            self._full_until = now + FULL_SECONDS
             if now - self._full_since.setdefault(pool, now) < LASTING_SECONDS:
                 return
         self.failures[pool] = failure
@@ -75,9 +76,8 @@ class Reachability:
         self._lost_all |= self._had_connections and not status.paused
         self._had_connections = False
         if self._failed_at is not None and now - self._failed_at < FRESH_SECONDS and not self.outage:
-            self.outage = True
-            if not self.room_in(now):
-                self.reachable = False
+            self.outage, self.reachable = True, False
+        self.outage |= self.room_in(now) > 0
         if status.waiting == 0 or status.paused:
             self._starved_since = None
         elif self._starved_since is None:

@@ -26,13 +26,14 @@ _TOGETHER_SECONDS: Final = 0.3
 _PING_SECONDS: Final = 2
 """The least that libpq allows."""
 _PING_NAME: Final = "postgres"
-_DETECTION: Final = {
-    "client_connection_check_interval": "1000",
+_LONGEST_CHECK_MS: Final = 1000
+"""client_connection_check_interval at most, in milliseconds as pg_settings has it; 0 is never."""
+_KEEPALIVES: Final = {
     "tcp_keepalives_idle": "3",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "3",
 }
-"""pg_settings' view of what the engine's connect_query sets; milliseconds, seconds, seconds, probes."""
+"""pg_settings' view of what the engine's connect_query sets; seconds, seconds, probes."""
 _IDENTITY: LiteralString = """
 SELECT coalesce(host(inet_server_addr()), '') AS address,
        coalesce(inet_server_port(), current_setting('port')::int) AS port,
@@ -122,7 +123,9 @@ def detects_dead_clients(settings: Mapping[str, tuple[str, str]], mode: PoolMode
 
     """
     column = 1 if mode is PoolMode.SESSION else 0
-    return all(name in settings and settings[name][column] == value for name, value in _DETECTION.items())
+    actual = {name: values[column] for name, values in settings.items()}
+    interval = int(actual.get("client_connection_check_interval", "0"))
+    return 0 < interval <= _LONGEST_CHECK_MS and _KEEPALIVES.items() <= actual.items()
 
 
 async def warm(access: Access, count: int) -> None:

@@ -74,6 +74,14 @@ def test_who_finds_the_server_full_and_has_no_connection_left_waits_until_ghosts
     assert not reach.outage
 
 
+def test_who_loses_the_last_connection_when_there_is_room_again_does_not_wait() -> None:
+    reach = Reachability()
+    reach.failed(FULL, 10)
+    reach.observed(status({"app": 1}), 10.01)
+    reach.observed(NOTHING, 10 + FULL_SECONDS)
+    assert not reach.outage
+
+
 def test_a_server_that_is_full_for_a_moment_is_reachable_and_no_problem() -> None:
     reach = Reachability()
     reach.observed(status({"app": 1}), 0)

@@ -9,7 +9,7 @@ from pgpool_pooler.contract import PoolMode, ServerIdentity
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 SET = {
-    "client_connection_check_interval": ("1000", "0"),
+    "client_connection_check_interval": ("100", "0"),
     "tcp_keepalives_idle": ("3", "7200"),
     "tcp_keepalives_interval": ("1", "75"),
     "tcp_keepalives_count": ("3", "9"),
@@ -32,6 +32,12 @@ def test_a_server_without_one_of_them_does_not_count(name: str) -> None:
         {key: value for key, value in SET.items() if key != name}, PoolMode.TRANSACTION
     )
     assert not detects_dead_clients(SET | {name: ("0", "0")}, PoolMode.TRANSACTION)
+
+
+@pytest.mark.parametrize(("interval", "counts"), [("1", True), ("1000", True), ("1001", False), ("0", False)])
+def test_a_server_that_looks_at_least_each_second_counts(interval: str, counts: bool) -> None:
+    looking = SET | {"client_connection_check_interval": (interval, "0")}
+    assert detects_dead_clients(looking, PoolMode.TRANSACTION) is counts
 
 
 def answer(address: str, started_at: datetime = NOON, asked_at: datetime = NOON) -> ServerIdentity:
