@@ -41,6 +41,7 @@ _TEST_API = "tests/unit/cluster/test_api.py"
 _TEST_SUPERVISOR = "tests/unit/pooler/test_supervisor.py"
 _TEST_AGENT_PLAN = "tests/unit/pooler/test_plan.py"
 _TEST_TIMING = "tests/unit/pooler/test_timing.py"
+_TEST_FAULT = "e2e/test_faults.py::test_the_budget_holds_through_a_fault"
 
 _THE_LEDGER = (
     Bug(
@@ -131,6 +132,17 @@ _THE_LEDGER = (
         wrong="",
         caught_by=(
             "tests/unit/reconcile/test_world.py::test_a_ledger_that_was_never_written_may_be_one_that_was_lost",
+        ),
+    ),
+    Bug(
+        name="an-edited-ledger-is-trusted",
+        promise="a ledger that somebody edited freezes growth as a lost one does",
+        file=f"{_OPERATOR}/reconcile/bookkeeping.py",
+        right=" or edited",
+        wrong="",
+        caught_by=(
+            "tests/unit/reconcile/test_lost_ledger.py::"
+            "test_an_edited_ledger_lets_nothing_grow_until_its_pods_are_heard",
         ),
     ),
     Bug(
@@ -269,6 +281,16 @@ _PROOFS_OF_DEATH = (
         right="return hold is not None and pod.dead_for >= hold",
         wrong="return hold is not None",
         caught_by=(f"{_TEST_PLAN}::test_what_the_dead_held_is_freed_when_their_backends_must_have_ended",),
+    ),
+    Bug(
+        name="freed-by-a-count-from-before-death",
+        promise="dead is not drained: only a count of its backends that is younger than its death frees it",
+        file=f"{_OPERATOR}/reconcile/counts.py",
+        right="if newest is None or not newest.age < dead_for:",
+        wrong="if newest is None:",
+        caught_by=(
+            "tests/unit/reconcile/test_counts.py::test_a_count_from_before_the_proof_of_death_says_nothing",
+        ),
     ),
     Bug(
         name="freed-where-nobody-notices-dead-clients",
@@ -750,7 +772,7 @@ ON_THE_CLUSTER = (
         file=_DEATH,
         right="    if pod.last_seen and not pod.node:\n        return Life.NEVER_BOUND\n",
         wrong="    if pod.last_seen:\n        return Life.NEVER_BOUND\n",
-        caught_by=("e2e/test_faults.py", "-k", "fault", "--fault", "pod/force-delete"),
+        caught_by=(_TEST_FAULT, "--fault", "pod/force-delete"),
     ),
     Bug(
         name="cluster-no-wait-for-its-own-ghosts",
@@ -758,7 +780,7 @@ ON_THE_CLUSTER = (
         file=f"{_AGENT}/hold.py",
         right="        if lived_before:\n",
         wrong="        if lived_before and self.crashes:\n",
-        caught_by=("e2e/test_faults.py", "-k", "fault", "--fault", "pod/kill-container"),
+        caught_by=(_TEST_FAULT, "--fault", "pod/kill-container"),
     ),
 )
 """Caught by end-to-end tests: minutes each."""
