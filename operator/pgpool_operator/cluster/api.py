@@ -42,6 +42,11 @@ class ApiError(Exception):
         return self.status == 404
 
     @property
+    def outdated(self) -> bool:
+        """The object is not what it was when it was observed."""
+        return self.conflict or self.not_found
+
+    @property
     def forbidden(self) -> bool:
         """The operator's role does not allow it."""
         return self.status == 403

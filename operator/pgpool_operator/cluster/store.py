@@ -37,6 +37,8 @@ class _Shelf:
     objects: dict[Key, Object] = field(default_factory=dict)
     by_namespace: dict[str, set[Key]] = field(default_factory=dict)
     buried: dict[str, int] = field(default_factory=dict)
+    missed: set[str] = field(default_factory=set)
+    """Those of the buried (uid) whose end was not seen."""
     indexes: dict[str | None, dict[Reading[Any], Index[Any]]] = field(default_factory=dict)
     """By namespace; None: over all of them."""
 
@@ -127,19 +129,26 @@ class Store:
         replaced = known if known is not None and known["metadata"]["uid"] != obj["metadata"]["uid"] else None
         shelf.put(key, obj)
         if replaced is not None:
+            shelf.missed.add(replaced["metadata"]["uid"])
             self._tell(kind, replaced, Change.MISSED)
         if known is None or _content(known) != _content(obj):
             self._tell(kind, obj, Change.PUT)
         return True
 
     def remove(self, kind: Kind, obj: Object, change: Change = Change.DELETED) -> None:
-        """The object is gone; `obj` is its last version, or the last that was seen."""
-        shelf, key = self._shelf(kind), key_of(obj)
-        shelf.buried[obj["metadata"]["uid"]] = version_of(obj)
+        """The object is gone; `obj` is its last version, or the last that was seen.
+
+        Where a deletion that was missed is seen after all, listeners hear of the object a second time: its last
+        version tells more than its absence.
+        """
+        shelf, key, uid = self._shelf(kind), key_of(obj), obj["metadata"]["uid"]
+        shelf.buried[uid] = max(version_of(obj), shelf.buried.get(uid, 0))
         known = shelf.objects.get(key)
-        if known is None or known["metadata"]["uid"] != obj["metadata"]["uid"]:
+        if known is not None and known["metadata"]["uid"] == uid:
+            shelf.remove(key)
+        elif change is Change.MISSED or uid not in shelf.missed:
             return
-        shelf.remove(key)
+        (shelf.missed.add if change is Change.MISSED else shelf.missed.discard)(uid)
         self._tell(kind, obj, change)
 
     def replace(self, kind: Kind, listed: Iterable[Object], list_version: str) -> list[Object]:
@@ -152,6 +161,7 @@ class Store:
                 missed.append(known)
                 self.remove(kind, known, Change.MISSED)
         self._shelf(kind).buried.clear()
+        self._shelf(kind).missed.clear()
         return missed
 
     def _shelf(self, kind: Kind) -> _Shelf:

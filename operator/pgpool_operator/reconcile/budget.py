@@ -153,20 +153,23 @@ class BudgetReconciler:
             await events.post(self._api, scene.raw, event.kind, event.reason, event.message)
 
     async def _send(self, scene: Scene, orders: Mapping[str, Order]) -> float | None:
-        """Write the grants that differ; poke pods that have not noticed theirs. The ledger holds them already."""
+        """Write the grants that differ; poke pods that have not noticed theirs. The ledger holds them already.
+
+        Raises the first failure when every pod has been tried. Each order is safe without the others: the ledger
+        holds for each pod the most that it may have, and gives nobody what another has yet to acknowledge.
+        """
         if scene.server is None:
             return None
         pauses: list[float] = []
-        conflict: ApiError | None = None
+        failures: list[ApiError] = []
         for uid, order in orders.items():
             try:
                 pauses += await self._send_one(scene, uid, order)
             except ApiError as error:
-                if not (error.conflict or error.not_found):
-                    raise
-                conflict = error
-        if conflict is not None:
-            raise conflict
+                log.info("not told", pod=scene.pods[uid].name, server=scene.name, error=str(error))
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return min(pauses, default=None)
 
     async def _send_one(self, scene: Scene, uid: str, order: Order) -> list[float]:

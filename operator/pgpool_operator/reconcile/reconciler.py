@@ -1,7 +1,7 @@
 """One entrance for both kinds of keys."""
 
 from ..agents import Agents
-from ..cluster.api import Api
+from ..cluster.api import Api, ApiError
 from ..cluster.kinds import PGPOOL, POD, Kind
 from ..cluster.queue import WorkQueue
 from ..cluster.store import Change, Object, Store
@@ -10,6 +10,7 @@ from .budget import BudgetReconciler
 from .deaths import Deaths
 from .pokes import Pokes
 from .pool import PoolReconciler
+from .writer import look_again
 
 
 class Reconciler:
@@ -24,6 +25,8 @@ class Reconciler:
         deaths: Deaths,
         image: str,
     ) -> None:
+        self._api = api
+        self._store = store
         self._queue = queue
         self._pokes = Pokes()
         self._pools = PoolReconciler(api, store, agents, self._pokes, image)
@@ -31,9 +34,17 @@ class Reconciler:
         store.listen(self._changed)
 
     async def reconcile(self, key: Key) -> None:
-        """Bring what `key` names closer to what it should be; raises what went wrong."""
+        """Bring what `key` names closer to what it should be; raises what went wrong.
+
+        If it was not what it was thought to be, it is known as it is by then.
+        """
         reconcile = self._pools.reconcile if key.kind is PGPOOL else self._budgets.reconcile
-        seconds = await reconcile(key.namespace, key.name)
+        try:
+            seconds = await reconcile(key.namespace, key.name)
+        except ApiError as error:
+            if error.outdated:
+                await look_again(self._api, self._store, key.kind, key.namespace, key.name)
+            raise
         if seconds is not None:
             self._queue.add_after(key, seconds)
 

@@ -1,4 +1,6 @@
-"""What both reconciles write to pods: annotations, on exactly the version that was observed."""
+"""What both reconciles write to pods: annotations, on exactly the version that was observed; and how they look
+again at an object that was not what they thought.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +9,9 @@ from datetime import UTC, datetime
 from pgpool_pooler.contract import POKE_ANNOTATION
 
 from .. import metrics
-from ..cluster.api import Api
-from ..cluster.kinds import POD
-from ..cluster.store import Store
+from ..cluster.api import Api, ApiError
+from ..cluster.kinds import POD, Kind
+from ..cluster.store import Change, Store
 from ..watching import slim
 from .pods import PoolerPod
 from .pokes import Pokes
@@ -24,8 +26,14 @@ class PodWriter:
     pokes: Pokes
 
     async def annotate(self, pod: PoolerPod, annotations: Mapping[str, str]) -> None:
-        """Set annotations; refused (409) if the pod changed since it was observed."""
-        self.store.put(POD, slim(POD, await self.api.annotate(pod.raw, annotations)))
+        """Set annotations; refused (409, 404) if the pod changed since it was observed, which is then read anew."""
+        try:
+            written = await self.api.annotate(pod.raw, annotations)
+        except ApiError as error:
+            if error.outdated:
+                await look_again(self.api, self.store, POD, pod.namespace, pod.name)
+            raise
+        self.store.put(POD, slim(POD, written))
 
     async def poke(self, pod: PoolerPod, subject: str, change: str) -> float:
         """Wake the pod if it is due because it has not noticed `change`; seconds until it is due again."""
@@ -34,3 +42,16 @@ class PodWriter:
             self.pokes.poked(pod.uid, subject, change)
             metrics.POKES.inc()
         return self.pokes.wait(pod.uid, subject, change)
+
+
+async def look_again(api: Api, store: Store, kind: Kind, namespace: str, name: str) -> None:
+    """Read one object anew: a watch may have lost what happened to it, and does not tell of it again.
+
+    One that is gone was missed, as for the sweeper: that it is gone does not prove a pod dead.
+    """
+    known = store.get(kind, namespace, name)
+    found = await api.get(kind, namespace, name)
+    if found is not None:
+        store.put(kind, slim(kind, found))
+    elif known is not None:
+        store.remove(kind, known, Change.MISSED)

@@ -89,3 +89,22 @@ def test_a_listing_does_not_remove_what_is_younger_than_itself(store: Store) -> 
 def test_objects_of_other_namespaces_are_not_listed(store: Store) -> None:
     store.put(POD, pod("a", 1))
     assert list(store.all(POD, "bank")) == []
+
+
+def test_a_missed_deletion_that_is_seen_after_all_is_told_with_the_last_version(
+    store: Store, heard: Heard
+) -> None:
+    store.put(POD, pod("a", 1))
+    store.remove(POD, pod("a", 1), Change.MISSED)
+    store.remove(POD, pod("a", 3))
+    store.remove(POD, pod("a", 3))
+    assert heard == [("a@1", Change.PUT), ("a@1", Change.MISSED), ("a@3", Change.DELETED)]
+
+
+def test_a_deletion_that_was_seen_is_told_once(store: Store, heard: Heard) -> None:
+    store.put(POD, pod("a", 1))
+    store.remove(POD, pod("a", 3))
+    store.remove(POD, pod("a", 1), Change.MISSED)
+    store.remove(POD, pod("a", 3))
+    assert not store.put(POD, pod("a", 2))
+    assert heard == [("a@1", Change.PUT), ("a@3", Change.DELETED)]

@@ -8,6 +8,7 @@ from pgpool_operator import metrics
 from pgpool_operator.cluster.api import ApiError
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Change
+from pgpool_operator.reconcile.budget import BudgetReconciler
 from pgpool_operator.watching import slim
 from pgpool_pooler.contract import GRANT_ANNOTATION, POKE_ANNOTATION, DatabaseState
 from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
@@ -91,6 +92,66 @@ async def test_a_pod_that_changed_since_it_was_seen_is_granted_in_the_next_round
     shop.watch()
     await reconciler.reconcile("shop", LEDGER)
     assert shop.grant("app-1") is not None
+
+
+async def test_a_pod_whose_change_no_watch_told_of_is_granted_in_the_next_round() -> None:
+    shop = open_shop("app-1")
+    save_ledger(shop)
+    shop.server.save(POD, pod_manifest("app-1", phase="Pending"))
+    reconciler = reconciler_of(shop)
+    with pytest.raises(ApiError):
+        await reconciler.reconcile("shop", LEDGER)
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.grant("app-1") is not None
+
+
+async def test_a_pod_whose_end_no_watch_told_of_is_missed_and_keeps_its_connections() -> None:
+    shop, reconciler, _ = await shop_that_missed_an_end()
+    await settle(shop, reconciler)
+    assert shop.ledger()["app-1"]["state"] == "Unknown"
+    assert shop.ledger()["app-1"]["reserved"] == 12
+    grant = shop.grant("app-2")
+    assert grant is not None
+    assert grant.mode == "pause"
+
+
+async def test_the_last_version_of_a_missed_pod_counts_when_the_watch_brings_it_after_all() -> None:
+    shop, reconciler, gone = await shop_that_missed_an_end()
+    gone["metadata"]["deletionTimestamp"] = "2026-11-20T11:00:00Z"
+    gone["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    shop.store.remove(POD, slim(POD, gone))
+    await settle(shop, reconciler)
+    assert shop.ledger()["app-1"]["state"] == "Draining"
+
+
+async def shop_that_missed_an_end() -> tuple[Shop, BudgetReconciler, dict[str, Any]]:
+    """app-1 is gone, no watch has told of it, and a write to it was refused."""
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    shop.server.save(PGPOOL, {**shop.server.there(PGPOOL, "app"), "spec": paused_spec(shop)})
+    shop.watch()
+    gone = shop.server.remove(POD, "app-1")
+    shop.agents.states.pop("uid-app-1")
+    with pytest.raises(ApiError) as raised:
+        await reconciler.reconcile("shop", LEDGER)
+    assert raised.value.not_found
+    assert shop.store.get(POD, "shop", "app-1") is None
+    return shop, reconciler, gone
+
+
+@pytest.mark.parametrize("status", [0, 409, 429, 500])
+async def test_a_pod_that_cannot_be_written_keeps_no_other_from_its_grant(status: int) -> None:
+    shop = open_shop("app-1", "app-2", "app-3")
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    refusal = ApiError(status, "not now")
+    shop.server.refuse = lambda method, path: refusal if method == "patch" and "app-2" in path else None
+    with pytest.raises(ApiError) as raised:
+        await reconciler.reconcile("shop", LEDGER)
+    assert raised.value is refusal
+    assert [shop.grant(name) is not None for name in ("app-1", "app-2", "app-3")] == [True, False, True]
+    shop.server.refuse = lambda _method, _path: None
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.grant("app-2") is not None
 
 
 async def test_a_grant_is_never_written_over_one_of_the_same_generation_or_a_higher_one() -> None:
