@@ -46,15 +46,21 @@ class Sweeper:
         """Sweep for ever."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            for kind in self._kinds:
-                try:
-                    await self._judge(kind)
-                except ApiError as error:
-                    log.warning("listing failed", kind=kind.name, error=str(error))
+            await self._judge()
 
-    async def _judge(self, kind: Kind) -> None:
-        listed, version = await self._list(kind)
+    async def _judge(self) -> None:
+        """List every kind, give the watches their time once for all of them, and compare."""
+        listings = {}
+        for kind in self._kinds:
+            try:
+                listings[kind] = await self._list(kind)
+            except ApiError as error:
+                log.warning("listing failed", kind=kind.name, error=str(error))
         await asyncio.sleep(WATCH_LAG_SECONDS)
+        for kind, (listed, version) in listings.items():
+            self._compare(kind, listed, version)
+
+    def _compare(self, kind: Kind, listed: list[dict[str, object]], version: str) -> None:
         missed = self._store.replace(kind, listed, version)
         if missed:
             self._stale.add(kind.name)

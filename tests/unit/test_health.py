@@ -46,7 +46,7 @@ async def test_a_watch_that_told_everything_is_fresh(
 ) -> None:
     server.save(POD, {"metadata": {"name": "main-2"}})
     watch(server, store)
-    await sweeper._judge(POD)
+    await sweeper._judge()
     assert sweeper.stale == []
 
 
@@ -54,7 +54,7 @@ async def test_a_watch_that_did_not_tell_of_a_change_is_stale_and_the_store_has_
     sweeper: Sweeper, server: FakeServer, store: Store
 ) -> None:
     server.save(POD, {"metadata": {"name": "main-2"}})
-    await sweeper._judge(POD)
+    await sweeper._judge()
     assert sweeper.stale == ["Pod"]
     assert names(store) == ["main-1", "main-2"]
 
@@ -63,7 +63,7 @@ async def test_a_watch_that_did_not_tell_of_a_deletion_is_stale(
     sweeper: Sweeper, server: FakeServer, store: Store
 ) -> None:
     server.remove(POD, "main-1")
-    await sweeper._judge(POD)
+    await sweeper._judge()
     assert sweeper.stale == ["Pod"]
     assert names(store) == []
 
@@ -76,15 +76,15 @@ async def test_what_happened_after_the_listing_is_no_sign_of_a_dead_watch(
         watch(server, store)
 
     monkeypatch.setattr("asyncio.sleep", meanwhile)
-    await sweeper._judge(POD)
+    await sweeper._judge()
     assert sweeper.stale == []
     assert names(store) == ["main-1", "main-2"]
 
 
 async def test_a_watch_that_tells_again_is_fresh_again(sweeper: Sweeper, server: FakeServer) -> None:
     server.save(POD, {"metadata": {"name": "main-2"}})
-    await sweeper._judge(POD)
-    await sweeper._judge(POD)
+    await sweeper._judge()
+    await sweeper._judge()
     assert sweeper.stale == []
 
 
@@ -106,6 +106,32 @@ async def test_a_listing_that_fails_ends_neither_the_sweeper_nor_the_trust_in_th
     with pytest.raises(DoneError):
         await sweeper.run()
     assert sweeper.stale == []
+
+
+async def test_all_watches_are_given_their_time_at_once(
+    sweeper: Sweeper, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    for kind in (POD, SERVICE):
+        server.save(kind, {"metadata": {"name": "main-2"}})
+    await sweeper._judge()
+    assert len(pauses) == 1
+    assert sweeper.stale == ["Pod", "Service"]
+
+
+async def test_a_kind_that_cannot_be_listed_keeps_no_other_from_being_judged(
+    sweeper: Sweeper, server: FakeServer
+) -> None:
+    for kind in (POD, SERVICE):
+        server.save(kind, {"metadata": {"name": "main-2"}})
+    server.refuse = lambda _method, path: ApiError(500, "no list") if path.endswith("/pods") else None
+    await sweeper._judge()
+    assert sweeper.stale == ["Service"]
 
 
 async def test_only_the_served_namespace_is_listed(server: FakeServer, store: Store) -> None:
