@@ -32,7 +32,7 @@ def run(
     metrics_port: int,
     log_level: str,
 ) -> None:
-    """Run the operator until it is stopped or loses its Lease."""
+    """Run the operator until it is stopped; exit 1 if it cannot go on, because its Lease is lost for instance."""
     logs.configure(log_level)
     settings = Settings(namespace, lease_namespace, pooler_image, health_port, metrics_port)
     asyncio.run(run_operator(settings))

@@ -6,7 +6,8 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import kopf
 import prometheus_client
@@ -16,7 +17,8 @@ from kubernetes.aio.client import ApiClient
 
 from . import metrics
 from .agents import Agents, Target
-from .cluster.api import Api, ApiError
+from .cluster.api import Api, ApiError, Patience, patiently
+from .cluster.forever import EndedError, together, why
 from .cluster.kinds import CHILDREN, NODE, OBSERVED, PGPOOL, POD, Kind
 from .cluster.lease import lead
 from .cluster.queue import WorkQueue
@@ -29,6 +31,8 @@ log = structlog.get_logger()
 
 WORKERS = 4
 RESYNC_SECONDS = 300.0
+EXIT_SECONDS = 20.0
+"""The process is killed if what is left of kopf takes longer to end."""
 
 
 @dataclass(frozen=True)
@@ -53,41 +57,60 @@ class _Parts:
     store: Store
     queue: WorkQueue[Key]
     router: Router
+    sweeper: Sweeper
     deaths: Deaths
     """Follows pods from the start, leading or not: a pod may end while nobody leads."""
 
 
 async def run(settings: Settings) -> None:
-    """Run until stopped (SIGTERM) or until leadership is lost; the caller exits then."""
+    """Run until stopped (SIGTERM). Exits 1 if the operator cannot go on: its Lease is lost, the API server refuses
+    what it needs, or its watches or its work have ended.
+    """
     signalled = asyncio.Event()
     _on_signals(signalled)
     await _login()
     prometheus_client.start_http_server(settings.metrics_port)
-    async with ApiClient() as client:
-        api, store, queue = Api(client), Store(), WorkQueue[Key]()
-        nodes = await _may_see_nodes(api)
-        deaths = Deaths(api, store, nodes)
-        kinds = (*OBSERVED, *((NODE,) if nodes else ()))
-        sweeper = Sweeper(api, store, kinds, settings.namespace)
-        await sweeper.fill()
-        log.info("caches filled", pools=sum(1 for _ in store.all(PGPOOL)), nodes=nodes)
-        parts = _Parts(settings, client, api, store, queue, Router(store, queue), deaths)
-        watching, stop = asyncio.Event(), asyncio.Event()
-        leader = asyncio.create_task(_lead(parts), name="leader")
-        others: tuple[asyncio.Task[Any], ...] = (
-            asyncio.create_task(sweeper.run(), name="sweeper"),
-            asyncio.create_task(_watch(parts, sweeper, watching, stop), name="watches"),
-            asyncio.create_task(_signals(watching, signalled), name="signals"),
-        )
-        done, _ = await asyncio.wait((leader, *others), return_when=asyncio.FIRST_COMPLETED)
-        # The leader first: it gives the Lease back, and another replica goes on.
-        await _end(leader)
-        stop.set()
-        for task in others:
-            await _end(task)
-        for task in done:
-            if not task.cancelled():
-                task.result()
+    try:
+        async with ApiClient() as client:
+            await _run(settings, client, signalled)
+    except EndedError as error:
+        log.error("the operator ends", why=str(error))
+        raise SystemExit(1) from error
+
+
+async def _run(settings: Settings, client: ApiClient, signalled: asyncio.Event) -> None:
+    stopped = asyncio.create_task(signalled.wait(), name="signals")
+    starting = asyncio.create_task(_start(settings, client), name="start")
+    await asyncio.wait((stopped, starting), return_when=asyncio.FIRST_COMPLETED)
+    if stopped.done():
+        await _end(starting)
+    else:
+        await _serve(starting.result(), signalled, stopped)
+
+
+async def _start(settings: Settings, client: ApiClient) -> _Parts:
+    """Know the cluster; this waits for an API server that fails."""
+    api, store, queue = Api(client), Store(), WorkQueue[Key]()
+    nodes = await patiently("list nodes", partial(_may_see_nodes, api))
+    deaths = Deaths(api, store, nodes)
+    sweeper = Sweeper(api, store, (*OBSERVED, *((NODE,) if nodes else ())), settings.namespace)
+    await sweeper.fill()
+    log.info("caches filled", pools=sum(1 for _ in store.all(PGPOOL)), nodes=nodes)
+    return _Parts(settings, client, api, store, queue, Router(store, queue), sweeper, deaths)
+
+
+async def _serve(parts: _Parts, signalled: asyncio.Event, stopped: "asyncio.Task[Any]") -> None:
+    leader = asyncio.create_task(_lead(parts), name="leader")
+    others: tuple[asyncio.Task[Any], ...] = (
+        asyncio.create_task(parts.sweeper.run(), name="sweeper"),
+        asyncio.create_task(_watch(parts, signalled), name="watches"),
+    )
+    done, _ = await asyncio.wait((stopped, leader, *others), return_when=asyncio.FIRST_COMPLETED)
+    # The leader first: it gives the Lease back, and another replica goes on.
+    for task in (leader, *others):
+        await _end(task)
+    if stopped not in done:
+        why(done)
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:
@@ -98,14 +121,6 @@ async def _end(task: "asyncio.Task[Any]") -> None:
 def _on_signals(signalled: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)
-
-
-async def _signals(watching: asyncio.Event, signalled: asyncio.Event) -> None:
-    """Return when the operator is to stop. kopf takes the signals for itself at its start, and would end the
-    watches while the leader still works: here they are taken back."""
-    await watching.wait()
-    _on_signals(signalled)
-    await signalled.wait()
 
 
 def _identity() -> str:
@@ -131,8 +146,13 @@ async def _may_see_nodes(api: Api) -> bool:
     return True
 
 
-async def _watch(parts: _Parts, sweeper: Sweeper, watching: asyncio.Event, stop: asyncio.Event) -> None:
-    handlers = registry(parts.store, nodes=parts.deaths.nodes_visible)
+async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
+    """Watch for ever; raises EndedError as soon as any part of kopf has ended.
+
+    kopf itself would first wait for all its other parts, and for tasks that are not its own, while the leader
+    leads without watches. What is left of it ends with the event loop.
+    """
+    handlers, sweeper = registry(parts.store, nodes=parts.deaths.nodes_visible), parts.sweeper
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:
@@ -140,6 +160,8 @@ async def _watch(parts: _Parts, sweeper: Sweeper, watching: asyncio.Event, stop:
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.watching.chunk_size = 500
+        settings.networking.error_backoffs = Patience()
+        settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         for kind in CHILDREN:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = MANAGED_SELECTOR
 
@@ -153,51 +175,47 @@ async def _watch(parts: _Parts, sweeper: Sweeper, watching: asyncio.Event, stop:
             raise kopf.PermanentError(f"stale watches: {', '.join(sweeper.stale)}")
         return "fresh"
 
-    await kopf.operator(
+    tasks = await kopf.spawn_tasks(
         registry=handlers,
         clusterwide=parts.settings.namespace is None,
         namespaces=[parts.settings.namespace] if parts.settings.namespace else [],
         standalone=True,
         identity=_identity(),  # type: ignore[arg-type]
         liveness_endpoint=f"http://0.0.0.0:{parts.settings.health_port}/healthz",
-        ready_flag=watching,
-        stop_flag=stop,
     )
+    # kopf has just taken the signals for itself, and would end the watches while the leader still works.
+    _on_signals(signalled)
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    raise EndedError(f"kopf ended: {', '.join(sorted(_last_word(task) for task in done))}")
 
 
-async def _lead(parts: _Parts) -> None:
-    broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def work() -> None:
-        try:
-            await _work(parts)
-        except Exception as error:
-            broken.set_exception(error)
-
-    election = asyncio.create_task(lead(parts.client, parts.settings.lease_namespace, _identity(), work))
-    try:
-        await asyncio.wait((election, broken), return_when=asyncio.FIRST_COMPLETED)
-        if broken.done():
-            broken.result()
-        election.result()
-    finally:
-        await _end(election)
+def _last_word(task: "asyncio.Task[Any]") -> str:
+    error = None if task.cancelled() else task.exception()
+    return f"{task.get_name()} ({error!r})" if error else task.get_name()
 
 
-async def _work(parts: _Parts) -> None:
+async def _lead(parts: _Parts) -> NoReturn:
+    await lead(parts.client, parts.settings.lease_namespace, _identity(), partial(_work, parts))
+
+
+async def _work(parts: _Parts) -> NoReturn:
     log.info("leading", workers=WORKERS)
     metrics.LEADER.set(1)
     metrics.QUEUE_DEPTH.set_function(lambda: len(parts.queue))
-    async with Agents(parts.router.heard) as agents, asyncio.TaskGroup() as tasks:
+    async with Agents(parts.router.heard) as agents:
         image = parts.settings.pooler_image
         reconciler = Reconciler(parts.api, parts.store, agents, parts.queue, parts.deaths, image)
         agents.follow(_targets(parts.store))
         await agents.all_asked()
         parts.router.everything()
-        tasks.create_task(_follow(parts.store, agents), name="agents")
-        tasks.create_task(_resync(parts.router), name="resync")
-        for number in range(WORKERS):
-            tasks.create_task(_worker(parts.queue, reconciler), name=f"worker {number}")
+        workers = (_worker(parts.queue, reconciler) for _ in range(WORKERS))
+        await together(
+            (
+                asyncio.create_task(_follow(parts.store, agents), name="agents"),
+                asyncio.create_task(_resync(parts.router), name="resync"),
+                *(asyncio.create_task(worker, name=f"worker {i}") for i, worker in enumerate(workers)),
+            )
+        )
 
 
 async def _worker(queue: WorkQueue[Key], reconciler: Reconciler) -> None:

@@ -7,10 +7,11 @@ probe fails. The same listing brings in what a watch lost (deletions across a re
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
-from .cluster.api import Api, ApiError
+from .cluster.api import Api, ApiError, patiently
 from .cluster.kinds import CHILDREN, Kind
 from .cluster.store import Store
 from .watching import MANAGED_SELECTOR, slim
@@ -38,9 +39,10 @@ class Sweeper:
         return sorted(self._stale)
 
     async def fill(self) -> None:
-        """The first listing of every kind, before anything is decided."""
+        """The first listing of every kind, before anything is decided; waits for an API server that fails."""
         for kind in self._kinds:
-            await self._sweep(kind)
+            listing = await patiently(f"list {kind.plural}", partial(self._list, kind))
+            self._store.replace(kind, *listing)
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -67,9 +69,6 @@ class Sweeper:
             log.error("watch is stale", kind=kind.name, missed=[m["metadata"]["name"] for m in missed[:5]])
         else:
             self._stale.discard(kind.name)
-
-    async def _sweep(self, kind: Kind) -> None:
-        self._store.replace(kind, *await self._list(kind))
 
     async def _list(self, kind: Kind) -> tuple[list[dict[str, object]], str]:
         selector = MANAGED_SELECTOR if kind in CHILDREN else None

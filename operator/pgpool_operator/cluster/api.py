@@ -2,21 +2,39 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from itertools import chain, repeat
+from typing import Any, TypeVar
 
 import aiohttp
+import structlog
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
+from .forever import EndedError
 from .kinds import EVENT, POD, Kind, of
 
+log = structlog.get_logger()
+
 Object = dict[str, Any]
+T = TypeVar("T")
 
 FIELD_MANAGER = "pgpool-operator"
 REQUEST_SECONDS = 30.0
 """No request of ours takes this long on a healthy API server."""
+
+
+class Patience:
+    """The pauses between tries of what must succeed some day, in seconds. They do not end.
+
+    What is given up after some time is down for longer than the API server: a kubelet lets the operator wait
+    before it starts it again.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 2.0, 4.0), repeat(5.0))
+
 
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
@@ -52,9 +70,27 @@ class ApiError(Exception):
         return self.status == 403
 
     @property
+    def may_pass(self) -> bool:
+        """The API server is not up to it now: the same request may succeed later."""
+        return self.status in (0, 429) or self.status >= 500
+
+    @property
     def invalid(self) -> bool:
         """What was asked for is not acceptable: the same request fails again."""
         return self.status in (400, 422)
+
+
+async def patiently(what: str, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Ask until there is an answer, however long that takes. Raises EndedError if it is a refusal."""
+    for seconds in Patience():
+        try:
+            return await request()
+        except ApiError as error:
+            if not error.may_pass:
+                raise EndedError(f"cannot {what}: {error}") from error
+            log.warning("ask again", what=what, seconds=seconds, error=str(error))
+        await asyncio.sleep(seconds)
+    raise AssertionError("patience has no end")
 
 
 class Api:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import structlog
@@ -11,6 +11,8 @@ from kubernetes.aio.client import ApiClient, ApiException, V1Lease, V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+
+from .forever import EndedError, why
 
 log = structlog.get_logger()
 
@@ -27,7 +29,10 @@ _UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class _Lock(LeaseLock):
-    """A LeaseLock for which an API server that does not answer is a failed try, not an exception."""
+    """A LeaseLock for which an API server that does not answer is a failed try, not an exception.
+
+    What the library tries, and why that failed, is one line of the log: it writes a traceback of its own.
+    """
 
     async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
         try:
@@ -39,20 +44,13 @@ class _Lock(LeaseLock):
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
         """The library's own passes `pretty=True`, which its generated client refuses (37.0)."""
         lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self.api_instance.create_namespaced_lease(namespace, lease)
-        except (ApiException, *_UNREACHABLE) as error:
-            log.warning("Lease not created", error=repr(error))
-            return False
-        return True
+        return await _written(self.api_instance.create_namespaced_lease(namespace, lease))
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return bool(await super().update(name, namespace, updated_record))
-        except _UNREACHABLE:
-            return False
+        lease = self.lease_reference
+        assert lease is not None, "it was read"
+        lease.spec = self.update_lease(updated_record, lease.spec)
+        return await _written(self.api_instance.replace_namespaced_lease(name, namespace, lease))
 
     async def release(self) -> None:
         """Let the next replica lead at once instead of after the Lease's duration; best effort."""
@@ -72,29 +70,50 @@ class _NoAnswerError(Exception):
         return str(self)
 
 
+async def _written(request: Coroutine[Any, Any, Any]) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await request
+    except ApiException as error:
+        log.warning("Lease not written", error=f"{error.status}: {error.reason}")
+        return False
+    except _UNREACHABLE as error:
+        log.warning("Lease not written", error=repr(error))
+        return False
+    return True
+
+
 async def lead(
     client: ApiClient, namespace: str, identity: str, work: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
-    """Wait for the Lease, then run `work` until it is lost. Returns when it was lost: the caller exits.
+) -> NoReturn:
+    """Wait for the Lease, then run `work`, which never ends. Raises EndedError when the Lease is lost, and what
+    `work` raises, or EndedError, if it ends all the same.
 
-    Cancelled, it ends `work` before it gives the Lease back: two never lead at once.
+    However it ends, it ends `work` before it gives the Lease back: two never lead at once.
     """
-    working: list[asyncio.Task[Any]] = []
+    leading, lost = asyncio.Event(), asyncio.Event()
 
     async def started() -> None:
-        if (task := asyncio.current_task()) is not None:
-            working.append(task)
+        leading.set()
+
+    async def stopped() -> None:
+        lost.set()
+
+    async def when_leading() -> None:
+        await leading.wait()
         await work()
 
-    async def lost() -> None:
-        log.error("leadership lost", lease=f"{namespace}/{LEASE_NAME}", identity=identity)
-
     lock = _Lock(LEASE_NAME, namespace, identity, client)
-    config = Config(lock, LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_SECONDS, started, lost)
+    config = Config(lock, LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_SECONDS, started, stopped)
+    election = asyncio.create_task(LeaderElection(config).run(), name="election")
+    working = asyncio.create_task(when_leading(), name="leader's work")
     try:
-        await LeaderElection(config).run()
+        done, _ = await asyncio.wait((election, working), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in working:
+        for task in (working, election):
             task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
+            await asyncio.wait((task,))
         await lock.release()
+    if lost.is_set():
+        raise EndedError(f"the Lease {namespace}/{LEASE_NAME} is lost")
+    why(done)
