@@ -139,13 +139,12 @@ class Agents:
         await asyncio.sleep(0)
         follower = self._followers[target.uid]
         while True:
-            asked_at = time.monotonic()
-            state = await self._ask(follower)
-            if state is not None:
-                follower.asked_at = asked_at
-                self._note(target.uid, follower.state, state)
-            if state is not None and _take_in(follower, state):
-                self._changed(target)
+            try:
+                state = await self._look(follower)
+            except Exception:
+                # Nobody else would say so, and the pod would be taken for one that has not changed since.
+                log.exception("state not taken in", pod=target.name)
+                state = None
             follower.asked.set()
             follower.wake.clear()
             try:
@@ -153,6 +152,17 @@ class Agents:
                     await follower.wake.wait()
             except TimeoutError:
                 continue
+
+    async def _look(self, follower: _Follower) -> State | None:
+        """Ask once, and tell of what has changed."""
+        asked_at = time.monotonic()
+        state = await self._ask(follower)
+        if state is not None:
+            follower.asked_at = asked_at
+            self._note(follower.target.uid, follower.state, state)
+            if _take_in(follower, state):
+                self._changed(follower.target)
+        return state
 
     def _note(self, uid: str, before: State | None, after: State | None) -> None:
         """Keep the pods by the servers that they speak of."""

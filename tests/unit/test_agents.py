@@ -291,3 +291,14 @@ async def test_a_word_is_as_old_as_its_question(
     await pod.asked_again()
     await pod.asked_again()
     assert 0.05 <= following.age("a") <= time.monotonic() - began
+
+
+async def test_an_error_of_who_is_told_does_not_end_the_following(pod: Pod) -> None:
+    def broken(_target: Target) -> None:
+        raise ValueError("broken")
+
+    async with Agents(broken) as following:
+        following.follow([TARGET])
+        await pod.asked_again()
+        await pod.asked_again()
+        assert following.state("a") == state()
