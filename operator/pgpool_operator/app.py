@@ -32,7 +32,7 @@ log = structlog.get_logger()
 WORKERS = 4
 RESYNC_SECONDS = 300.0
 EXIT_SECONDS = 20.0
-"""The process is killed if what is left of kopf takes longer to end."""
+"""The process is killed if kopf takes longer to end."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ async def run(settings: Settings) -> None:
             await _run(settings, client, signalled)
     except EndedError as error:
         log.error("the operator ends", why=str(error))
-        raise SystemExit(1) from error
+        # Nothing is left to be done, and not all would end: where kopf has failed, what it has left of its tasks
+        # waits for tasks that asyncio.run() would cancel first.
+        os._exit(1)
 
 
 async def _run(settings: Settings, client: ApiClient, signalled: asyncio.Event) -> None:
@@ -150,7 +152,7 @@ async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
     """Watch for ever; raises EndedError as soon as any part of kopf has ended.
 
     kopf itself would first wait for all its other parts, and for tasks that are not its own, while the leader
-    leads without watches. What is left of it ends with the event loop.
+    leads without watches.
     """
     handlers, sweeper = registry(parts.store, nodes=parts.deaths.nodes_visible), parts.sweeper
 
@@ -185,7 +187,13 @@ async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
     )
     # kopf has just taken the signals for itself, and would end the watches while the leader still works.
     _on_signals(signalled)
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
     raise EndedError(f"kopf ended: {', '.join(sorted(_last_word(task) for task in done))}")
 
 

@@ -38,16 +38,21 @@ def _resources(*plurals: str) -> dict[str, Any]:
 
 _DISCOVERY = {
     "/api": {"versions": ["v1"]},
-    "/api/v1": _resources("namespaces"),
+    "/api/v1": _resources("namespaces", "pods"),
     "/apis": {"groups": [_group("apiextensions.k8s.io", "v1"), _group("pgpool.dev", "v1alpha1")]},
     "/apis/apiextensions.k8s.io/v1": _resources("customresourcedefinitions"),
     "/apis/pgpool.dev/v1alpha1": _resources("pgpools", "pgbudgets"),
 }
-"""What kopf must know to watch PgPools and PgBudgets."""
+"""What kopf must know to watch pods, PgPools and PgBudgets."""
+
+_PODS = [
+    {"metadata": {"name": f"pod-{n}", "namespace": "shop", "uid": f"uid-{n}", "resourceVersion": "1"}}
+    for n in range(20)
+]
 
 
 class ApiServer:
-    """An empty cluster: lists are empty, watches are silent, and there is one Lease."""
+    """A cluster of some pods: other lists are empty, watches are silent, and there is one Lease."""
 
     def __init__(self) -> None:
         self.refuse: Callable[[web.Request], int | None] = lambda _request: None
@@ -66,7 +71,7 @@ class ApiServer:
             await self._changed.wait_for(condition)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        watches = request.query.get("watch") == "true"
+        watches = _is_watch(request)
         status = self.refuse(request)
         body = _refusal(status) if status else await self._answer(request)
         async with self._changed:
@@ -79,7 +84,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> dict[str, Any]:
         if "/leases" in request.path:
             return await self._answer_lease(request)
-        return _DISCOVERY.get(request.path, {"metadata": {"resourceVersion": "1"}, "items": []})
+        items = _PODS if request.path.endswith("/pods") else []
+        return _DISCOVERY.get(request.path, {"metadata": {"resourceVersion": "1"}, "items": items})
 
     async def _answer_lease(self, request: web.Request) -> dict[str, Any]:
         if request.method == "GET":
@@ -91,6 +97,10 @@ class ApiServer:
 
 def _refusal(status: int) -> dict[str, Any]:
     return {"kind": "Status", "status": "Failure", "message": "in its own words", "code": status}
+
+
+def _is_watch(request: web.Request) -> bool:
+    return request.query.get("watch") == "true"
 
 
 async def _silence(request: web.Request) -> web.StreamResponse:
@@ -208,7 +218,7 @@ async def test_a_leader_that_is_stopped_gives_the_lease_back_and_exits_0(
     server: ApiServer, command: Command
 ) -> None:
     async with command.running() as process:
-        await server.until(lambda: bool(server.holder) and any("?watch" in path for path in server.asked))
+        await server.until(lambda: bool(server.holder) and any("pods?watch" in path for path in server.asked))
         process.send_signal(signal.SIGTERM)
         assert await command.ended(process) == 0
     assert server.holder is None
@@ -247,16 +257,18 @@ async def test_what_the_api_server_refuses_for_good_ends_the_operator_with_one_l
     assert command.tracebacks == []
 
 
-async def test_watches_that_end_for_good_end_the_leader_which_gives_the_lease_back(
+async def test_a_watch_that_ends_for_good_ends_the_leader_which_gives_the_lease_back(
     server: ApiServer, command: Command
 ) -> None:
     led: list[str | None] = []
 
     def refuse(request: web.Request) -> int | None:
-        if request.query.get("watch") == "true" and server.holder:
-            led.append(server.holder)
-            return 404
-        return 503 if request.query.get("watch") == "true" else None
+        if not (_is_watch(request) and request.path.endswith("/pgbudgets")):
+            return None
+        if not server.holder:
+            return 503
+        led.append(server.holder)
+        return 404
 
     server.refuse = refuse
     async with command.running() as process:
@@ -274,7 +286,7 @@ async def test_watches_that_are_refused_for_long_are_tried_until_they_are_not(
 
     def refuse(request: web.Request) -> int | None:
         nonlocal refused
-        if request.query.get("watch") != "true" or not request.path.endswith("/pgbudgets"):
+        if not (_is_watch(request) and request.path.endswith("/pgbudgets")):
             return None
         refused += 1
         return 503 if refused <= 3 * KOPF_RETRIES else None
