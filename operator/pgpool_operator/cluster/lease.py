@@ -1,6 +1,7 @@
 """Leadership by a coordination Lease: one replica writes, the others keep their caches warm."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -15,6 +16,8 @@ from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 from .forever import EndedError, why
 
 log = structlog.get_logger()
+logging.getLogger(LeaderElection.__module__).setLevel(logging.ERROR)
+"""A try that failed is said here, with the reason."""
 
 LEASE_NAME = "pgpool-operator"
 LEASE_SECONDS = 15
