@@ -71,6 +71,10 @@ FAULTS: dict[str, tuple[int, Step]] = {
 }
 
 
+RARE: dict[str, tuple[int, Step]] = {"strip": (2, _pod(World.strip))}
+"""Only on demand: too much else would go unnoticed where these happen."""
+
+
 def walk(
     seed: int,
     length: int,
@@ -85,6 +89,7 @@ def walk(
     """
     rng = random.Random(seed)
     faults = [fault for name, fault in FAULTS.items() if rng.random() < FAULTS_PART or name in always]
+    faults += [fault for name, fault in RARE.items() if name in always]
     weights, steps = zip(*COMMON.values(), *faults, strict=True)
     world = World(budget=rng.choice((1, 3, 4)), mutant=mutant, planner=planner)
     for number in OPERATORS:

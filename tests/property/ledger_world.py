@@ -94,6 +94,8 @@ class Pod:
     exists: bool = True
     version: int = 1
     annotation: Grant | None = None
+    was_ready: bool = False
+    """The object says so."""
     written: list[Grant] = field(default_factory=list)
     """All that was ever in the annotation."""
     deleted: bool = False
@@ -154,6 +156,7 @@ class Sight:
     exists: bool
     version: int
     annotation: Grant | None
+    was_ready: bool
     life: Life
     holds_over: Mapping[str, bool]
     dead_since: int
@@ -243,6 +246,12 @@ class World:
         """Its PgPool is deleted, or cannot be read any more."""
         pod.assigned = ""
 
+    def strip(self, pod: Pod) -> None:
+        """Somebody takes the grant off a pod, which the kubelet has reported to be Ready with it."""
+        if pod.annotation is not None and pod.was_ready:
+            pod.annotation = None
+            pod.version += 1
+
     def delete(self, pod: Pod) -> None:
         pod.deleted = True
         pod.version += 1
@@ -285,6 +294,7 @@ class World:
         ghosts = any(pod.ghosts.values()) and self.mutant is not Mutant.NOGATE
         if pod.running and pod.persisted is not None and not (pod.gated and ghosts):
             pod.in_force, pod.gated = pod.persisted, False
+            pod.was_ready = pod.was_ready or not pod.silent
 
     def acknowledge(self, pod: Pod) -> None:
         if not pod.running or pod.in_force is None or pod.in_force is not pod.persisted:
@@ -338,7 +348,7 @@ class World:
         that another one's grant was written over, and the pods of a deleted PgPool are of no server."""
         if not (pod.running or any(pod.ghosts.values())):
             return True
-        overwritten = pod.annotation is not None and pod.annotation.server != server
+        overwritten = pod.annotation is None or pod.annotation.server != server
         left = not any(grant.server == server for grant in pod.written) or pod.acknowledged == max(
             (grant.generation for grant in pod.written), default=0
         )
@@ -369,12 +379,18 @@ class World:
         self._replace(server, Ledger(99, entries, recovering=ledger.recovering or edited))
 
     def roll_back(self, server: str, which: int) -> None:
-        """A restored backup takes longer than ghosts last, and comes to a cluster whose nodes answer."""
-        lost = any(pod.silent or (pod.running and not pod.exists) for pod in self.pods.values())
-        if not lost and not any(ghosts for pod in self.pods.values() for ghosts in pod.ghosts.values()):
+        """A restored backup comes when all who may hold something are heard, or their objects tell of it."""
+        if not any(self._is_hidden(pod, server) for pod in self.pods.values()):
             past = self.past[server]
             del past[which % len(past) + 1 :]
             self._replace(server, past[-1])
+
+    def _is_hidden(self, pod: Pod, server: str) -> bool:
+        granted_here = pod.exists and pod.annotation is not None and pod.annotation.server == server
+        if pod.ghosts[server] and not granted_here:
+            return True
+        conspicuous = pod.exists and (granted_here or (pod.annotation is None and pod.was_ready))
+        return pod.running and not (pod.exists and (not pod.silent or conspicuous))
 
     def _replace(self, server: str, ledger: Ledger) -> None:
         """Operators list everything anew; what they were about to send is dropped."""
@@ -406,6 +422,7 @@ class World:
             pod.exists,
             pod.version,
             pod.annotation if pod.exists else None,
+            pod.was_ready,
             life,
             over,
             dead_since,
@@ -492,6 +509,8 @@ class World:
             if name != server and sight.uid in ledger.reservations
         )
         report = operator.reports.get(sight.uid, {}).get(server)
+        followed = entry.generation if entry and report and report.generation == entry.generation else 0
+        lost = followed if noted is None else 0
         return PodView(
             uid=sight.uid,
             pod=sight.uid,
@@ -501,12 +520,16 @@ class World:
             life=sight.life,
             assigned=sight.assigned == server and sight.exists,
             floor=1,
+            listed=sight.exists,
+            started=sight.exists,
+            was_ready=sight.exists and sight.was_ready,
             orphan=not sight.assigned,
             annotated=(noted.generation, noted.cap) if noted and noted.server == server else None,
-            known_generation=max([noted.generation if noted else 0, *elsewhere]),
+            known_generation=max([lost, noted.generation if noted else 0, *elsewhere]),
             written_generation=noted.generation if noted else 0,
             report=report,
-            stale=bool(
+            stale=bool(lost)
+            or bool(
                 noted
                 and entry
                 and noted != replace(noted, server=server, cap=entry.cap, content=self.content)

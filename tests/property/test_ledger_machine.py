@@ -6,6 +6,7 @@ and must find every seeded mutant.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,7 +18,7 @@ from pgpool_operator.budget import book as rules
 from pgpool_operator.budget.book import Book
 from pgpool_operator.budget.model import Reservation
 
-from .ledger_walk import first_violation, walk
+from .ledger_walk import RARE, first_violation, walk
 from .ledger_world import OPERATORS, SERVERS, Mutant, Planner, Pod, ViolationError, World, real_plan
 
 LENGTH = 400
@@ -32,7 +33,7 @@ SAMPLE = range(0, 700, 4)
 @pytest.fixture(scope="module")
 def worlds() -> list[World]:
     """Where the walks end; none of them broke the promise on its way."""
-    return [walk(seed, LENGTH) for seed in SAMPLE]
+    return [walk(seed, LENGTH, always=RARE if seed % 8 else ()) for seed in SAMPLE]
 
 
 def test_the_budget_holds_at_every_step_of_every_walk(worlds: list[World]) -> None:
@@ -131,6 +132,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pod=PODS)
     def crash(self, pod: int) -> None:
         self.world.crash(self.pod(pod))
+
+    @rule(pod=PODS)
+    def strip(self, pod: int) -> None:
+        self.world.strip(self.pod(pod))
 
     @rule(pod=PODS)
     def delete(self, pod: int) -> None:
@@ -315,6 +320,95 @@ def test_a_count_of_all_frees_a_dead_pod_once_its_backends_are_gone() -> None:
     assert "p1" not in world.ledgers["x"][1].reservations
     use_all(world)
     assert used(world, "x") == 3
+
+
+def dead_in_a_rolled_back_ledger() -> None:
+    """A third pod comes when there is room for it, and dies; who looks then has a ledger from before that."""
+    world = World(budget=2)
+    settle(world)
+    before = len(world.past["x"]) - 1
+    world.resize("x", 3)
+    world.create("x")
+    settle(world)
+    use_all(world)
+    world.delete(world.pods["p3"])
+    world.end(world.pods["p3"])
+    world.roll_back("x", before)
+    settle(world)
+    use_all(world)
+
+
+def silent_without_its_grant(*, lost: bool) -> None:
+    """A pod grows beside one of no pool any more, and is not heard; somebody takes the grant off it.
+
+    The ledger is lost, or is one from before that; and another pod comes.
+    """
+    world = World(budget=2)
+    silent, kept = world.pods["p0"], world.pods["p1"]
+    settle(world)
+    world.orphan(kept)
+    before = len(world.past["x"]) - 1
+    world.resize("x", 3)
+    settle(world)
+    use_all(world)
+    world.silence(silent)
+    world.strip(silent)
+    if lost:
+        world.lose("x")
+    else:
+        world.roll_back("x", before)
+    world.create("x")
+    settle(world)
+    use_all(world)
+
+
+def takes_every_dead_pod_for_freed(book: Book) -> None:
+    book.freed |= {uid for uid, pod in book.views.items() if pod.life.dead}
+    ADOPT(book)
+
+
+def overlooks_that_a_grant_was_taken_off(_: PodView) -> bool:
+    return False
+
+
+def takes_who_has_no_grant_for_never_started(book: Book, pod: PodView) -> bool:
+    return ACCOUNTED_FOR(book, replace(pod, started=False))
+
+
+ADOPT, ACCOUNTED_FOR = Book.adopt, Book._accounted_for
+
+RARE_PLAN_MUTANTS: dict[str, tuple[Callable[[], None], object, str, Callable[..., object]]] = {
+    "the dead without an entry were freed": (
+        dead_in_a_rolled_back_ledger,
+        Book,
+        "adopt",
+        takes_every_dead_pod_for_freed,
+    ),
+    "who has no grant on it never had one": (
+        partial(silent_without_its_grant, lost=False),
+        rules,
+        "_conceals",
+        overlooks_that_a_grant_was_taken_off,
+    ),
+    "a lost ledger does not wait for who has none": (
+        partial(silent_without_its_grant, lost=True),
+        Book,
+        "_accounted_for",
+        takes_who_has_no_grant_for_never_started,
+    ),
+}
+"""What happens, and the rule that is not kept: too rare for walks."""
+
+
+@pytest.mark.parametrize("mutant", RARE_PLAN_MUTANTS)
+def test_what_is_too_rare_for_walks_catches_a_plan_in_which(
+    mutant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happens, where, name, broken = RARE_PLAN_MUTANTS[mutant]
+    happens()
+    monkeypatch.setattr(where, name, broken)
+    with pytest.raises(ViolationError):
+        happens()
 
 
 def released_early(ledger: Ledger, size: Size, pods: Sequence[PodView]) -> Plan:

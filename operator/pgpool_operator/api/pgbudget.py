@@ -163,6 +163,8 @@ class PgBudgetStatus(ApiModel):
     """The part of reserved that pods in state Unknown hold."""
     recovering: bool = False
     """The ledger was lost, rolled back or edited: nothing grows until every pod was heard or is proven dead."""
+    freed: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
+    """Pods (uid) that gave back all when they were gone for good, as long as their objects are there."""
     seal: str = ""
     """Of connections and grants as the operator wrote them: it tells when somebody else did."""
     pools: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()

@@ -19,6 +19,7 @@ class Book:
     ) -> None:
         self.views = views
         self.entries = dict(ledger.reservations)
+        self.freed = ledger.freed
         self.recovering = ledger.recovering
         self._now = now
         self._server_seen = server_seen
@@ -29,18 +30,16 @@ class Book:
         return sum(entry.reserved for entry in self.entries.values())
 
     def adopt(self) -> None:
-        """Take in what pods hold and the ledger does not know: it was lost or rolled back.
-
-        The dead come last: without a reservation in a sound ledger, theirs was freed.
-        """
-        for pod in sorted(self.views.values(), key=lambda pod: pod.life.dead):
+        """Take in what pods hold and the ledger does not know: it was lost or rolled back."""
+        trusted = not self.recovering
+        for pod in self.views.values():
             entry = self.entries.get(pod.uid)
-            freed = pod.life.dead and entry is None and not self.recovering
+            freed = trusted and entry is None and pod.life.dead and pod.uid in self.freed
             if freed or self._written_off(pod):
                 continue
             found = _taken_in(pod, entry or self._entry(pod))
+            self.recovering = self.recovering or found is not None or _conceals(pod)
             if found is not None:
-                self.recovering = True
                 self.entries[pod.uid] = found
         if self.recovering:
             self._count_what_is_reported()
@@ -98,6 +97,7 @@ class Book:
                 continue
             if self._written_off(pod) or (self._drained(pod) and not self.recovering):
                 del self.entries[uid]
+                self.freed |= {uid}
             elif pod.life.dead and not self._drained(pod):
                 hold = self._hold(pod)
                 waits += [hold - pod.dead_for] if hold is not None else []
@@ -137,10 +137,10 @@ class Book:
                 self.entries[uid] = replace(entry, generation=_next(pod, entry))
 
     def _accounted_for(self, pod: PodView) -> bool:
-        if pod.life.dead or pod.life is Life.UNKNOWN:
+        if pod.life.lost:
             return self._written_off(pod) or self._drained(pod)
         if pod.report is None:
-            return not pod.node or not pod.known_generation
+            return not pod.node or not (pod.known_generation or pod.started)
         annotated = pod.annotated[0] if pod.annotated is not None else 0
         return pod.report.acknowledged >= max(pod.report.generation, pod.written_generation, annotated)
 
@@ -189,6 +189,11 @@ class Book:
         """The reservations as they are to be committed."""
         return {uid: self._described(entry) for uid, entry in self.entries.items()}
 
+    def still_freed(self) -> frozenset[str]:
+        """Pods that gave back all when they were gone for good, and whose objects are there."""
+        there = {uid for uid, pod in self.views.items() if pod.listed and pod.life.lost}
+        return (self.freed & there) - self.entries.keys()
+
     def _described(self, entry: Reservation) -> Reservation:
         """The entry with what is newly known of its pod; `since` moves only with the state."""
         pod = self.views.get(entry.uid)
@@ -228,6 +233,11 @@ def _next(pod: PodView, entry: Reservation) -> int:
     return max(entry.generation, _known(pod)) + 1
 
 
+def _conceals(pod: PodView) -> bool:
+    """It had a grant, and nothing tells of it: somebody took it off the pod, which is not heard."""
+    return pod.was_ready and not pod.life.dead and pod.report is None and not pod.written_generation
+
+
 def _taken_in(pod: PodView, entry: Reservation) -> Reservation | None:
     """The entry with what the pod has here and the ledger does not know; None: all is known.
 
@@ -241,7 +251,8 @@ def _taken_in(pod: PodView, entry: Reservation) -> Reservation | None:
         return None
     holds = max(pod.report.cap_here, pod.report.open_here)
     written = max(entry.generation, pod.known_generation)
-    if holds > entry.reserved or (entry.generation and pod.report.generation > written):
+    somewhere = entry.generation or not pod.known_generation
+    if holds > entry.reserved or (somewhere and pod.report.generation > written):
         cap = min(entry.cap, pod.report.cap_here)
         return replace(entry, cap=cap, reserved=max(holds, entry.reserved), generation=_next(pod, entry))
     return None

@@ -42,6 +42,11 @@ class Life(StrEnum):
         """Proven to run no more."""
         return self in (Life.NEVER_BOUND, Life.DEAD_REPORTED, Life.DEAD_INFERRED)
 
+    @property
+    def lost(self) -> bool:
+        """Dead, or perhaps."""
+        return self.dead or self is Life.UNKNOWN
+
 
 @dataclass(frozen=True)
 class PodFacts:

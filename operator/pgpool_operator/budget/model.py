@@ -46,6 +46,9 @@ class Ledger:
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
     recovering: bool = False
     """The ledger was lost or rolled back, and not every pod has been heard since: nothing grows."""
+    freed: frozenset[str] = frozenset()
+    """Pods (uid) that gave back all when they were gone for good, as long as their objects are there: what such an
+    object says is no sign that the ledger was rolled back."""
 
     @property
     def reserved(self) -> int:

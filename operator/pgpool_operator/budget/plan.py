@@ -86,7 +86,7 @@ def _targets(book: Book, size: Size, *, frozen: bool) -> dict[str, int]:
     Pods that leave keep theirs until the other server grants, unless pods that belong here lack their floor or B
     is exceeded.
     """
-    present = [pod for pod in book.views.values() if not (_lost(pod) or pod.orphan)]
+    present = [pod for pod in book.views.values() if not (pod.life.lost or pod.orphan)]
     here = [pod for pod in present if pod.assigned and not _too_late(book, pod)]
     staying = [_claim(book, pod, size, frozen=frozen) for pod in here]
     leaving = [_last_claim(book, pod) for pod in present if not pod.assigned and pod.uid in book.entries]
@@ -124,10 +124,6 @@ def _last_claim(book: Book, pod: PodView) -> Claim:
     return Claim(key=pod.uid, floor=0, demand=float(cap), held=cap, most=cap, leaving=True)
 
 
-def _lost(pod: PodView) -> bool:
-    return pod.life.dead or pod.life is Life.UNKNOWN
-
-
 def _too_late(book: Book, pod: PodView) -> bool:
     """A pod that goes before it was ever granted anything needs nothing any more."""
     return pod.life is Life.TERMINATING and pod.uid not in book.entries
@@ -138,7 +134,7 @@ def _close(book: Book, size: Size, targets: Mapping[str, int], look_again: float
     committed = max(size.connections, book.reserved)
     here = [uid for uid in targets if book.views[uid].assigned]
     return Plan(
-        ledger=Ledger(committed, entries, book.recovering),
+        ledger=Ledger(committed, entries, book.recovering, book.still_freed()),
         orders={uid: _order(entries[uid]) for uid in here if uid in entries},
         leaving={
             uid: _order(entry) for uid, entry in entries.items() if _gives_way(book.views.get(uid), entry)
@@ -158,7 +154,7 @@ def _order(entry: Reservation) -> Order:
 
 def _gives_way(pod: PodView | None, entry: Reservation) -> bool:
     """It leaves, has not been granted anything elsewhere, and has not got its newest grant for here."""
-    if pod is None or pod.assigned or pod.orphan or _lost(pod) or entry.generation <= pod.known_generation:
+    if pod is None or pod.assigned or pod.orphan or pod.life.lost or entry.generation <= pod.known_generation:
         return False
     return pod.annotated is not None or not pod.known_generation
 

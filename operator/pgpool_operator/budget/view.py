@@ -34,6 +34,12 @@ class PodView:
     assigned: bool
     """Its connections shall go to this server."""
     floor: int
+    listed: bool = False
+    """Its object is there."""
+    started: bool = False
+    """A container of it has run, by the kubelet's word: it may follow a grant that nothing tells of any more."""
+    was_ready: bool = False
+    """It is or was Ready, so it had a grant (R4)."""
     orphan: bool = False
     """Its PgPool is gone or cannot be read: it counts for what it has, and nothing can be granted to it."""
     demand: float = 0.0

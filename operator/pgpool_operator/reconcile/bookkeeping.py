@@ -35,6 +35,7 @@ def ledger_of(budget: PgBudget, records: Mapping[str, GrantRecord] | None = None
     return Ledger(
         connections=status.connections,
         reservations={uid: _reservation(record) for uid, record in records.items()},
+        freed=frozenset(status.freed),
         recovering=status.recovering or status.observed_generation < 0 or edited,
     )
 
@@ -108,6 +109,7 @@ def next_status(books: Books) -> PgBudgetStatus:
             "reserved": plan.ledger.reserved,
             "unknown": sum(plan.ledger.reservations[uid].reserved for uid in plan.held),
             "recovering": plan.ledger.recovering,
+            "freed": tuple(sorted(plan.ledger.freed)),
             "seal": seal_of(plan.ledger.connections, grants),
             "pools": books.pools,
             "servers": tuple(SeenServer(**vars(server)) for server in books.kin.servers),
@@ -155,6 +157,7 @@ def status_without_server(budget: PgBudget, owner: PgBudget, left: Ledger, now: 
             "reserved": left.reserved,
             "unknown": 0,
             "recovering": left.recovering,
+            "freed": (),
             "seal": seal_of(left.connections, grants),
             "pools": (),
             "servers": (),

@@ -1,5 +1,6 @@
 """Pooler pods as the reconciles see them: the raw object, read once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,10 @@ class PoolerPod:
     finished: bool
     """The kubelet will not start it again: evicted, for instance."""
     ready: bool
+    started: bool
+    """A container of it runs or ran."""
+    was_ready: bool
+    """It is Ready, or stopped being so after its container had started: before that, no pod is."""
     grant: Grant | None
     """What its annotation says; None without one, or with one that cannot be read."""
     config_hash: str
@@ -88,7 +93,9 @@ def read_pod(raw: Object) -> PoolerPod:
         deleted=deleted,
         ended=_ended(spec, status),
         finished=status.get("phase") in FINISHED,
-        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ())),
+        ready=_ready(status).get("status") == "True",
+        started=_started(status),
+        was_ready=_was_ready(status),
         grant=grant_on(raw),
         config_hash=annotations.get(CONFIG_HASH_ANNOTATION, ""),
         deletion_cost=annotations.get(DELETION_COST_ANNOTATION, "0"),
@@ -98,6 +105,34 @@ def read_pod(raw: Object) -> PoolerPod:
 def _addresses(status: Object) -> frozenset[str]:
     found = (status.get("podIP", ""), *(one.get("ip", "") for one in status.get("podIPs", ())))
     return frozenset(address for address in found if address)
+
+
+def _ready(status: Object) -> Object:
+    """The condition; empty before anybody has looked at the pod."""
+    conditions: Iterable[Object] = status.get("conditions", ())
+    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+
+def _started(status: Object) -> bool:
+    return any(
+        {"running", "terminated"} & state.keys()
+        for container in status.get("containerStatuses", ())
+        for state in (container.get("state", {}), container.get("lastState", {}))
+    )
+
+
+def _was_ready(status: Object) -> bool:
+    """Times are of RFC 3339 and in UTC: they sort as text."""
+    ready = _ready(status)
+    starts = [
+        one["startedAt"]
+        for container in status.get("containerStatuses", ())
+        for state in (container.get("state", {}), container.get("lastState", {}))
+        for one in state.values()
+        if one.get("startedAt")
+    ]
+    changed = ready.get("lastTransitionTime") or ""
+    return ready.get("status") == "True" or any(changed > started for started in starts)
 
 
 def _ended(spec: Object, status: Object) -> bool:

@@ -302,11 +302,60 @@ def test_the_dead_of_a_server_that_nobody_reached_are_freed_after_a_minute() -> 
     assert caps(step(ledger(reservation("a", 12, detects=False)), dead, seen=False)) == {}
 
 
-def test_a_dead_pod_that_is_still_listed_is_not_taken_in_again() -> None:
-    listed = replace(granted("a", 6), life=Life.DEAD_REPORTED, dead_for=5.0, report=None)
-    decided = step(ledger(reservation("b", 12)), listed, granted("b", 12))
+def listed_dead(uid: str, cap: int, dead_for: float = 0.0, *, detects: bool = True) -> PodView:
+    """The kubelet reported that it ended; its object and the grant on it are there."""
+    pod = replace(granted(uid, cap), life=Life.DEAD_REPORTED, dead_for=dead_for, listed=True)
+    return replace(pod, report=None, detects_dead_clients=detects)
+
+
+@pytest.mark.parametrize("detects", [True, False])
+def test_a_dead_pod_that_gave_all_back_is_not_taken_in_again_while_its_object_is_there(detects: bool) -> None:
+    """Not even by an operator that has just come, which does not know for how long it has been dead."""
+    before = ledger(reservation("a", 6, detects=detects), reservation("b", 6))
+    counted = replace(listed_dead("a", 6, detects=detects), countable=True, counted=0)
+    freed = step(before, counted, granted("b", 6))
+    again = step(freed.ledger, listed_dead("a", 6, detects=detects), granted("b", 12, 2))
+    assert caps(freed) == caps(again) == {"b": (12, 12)}
+    assert again.ledger == freed.ledger
+    assert not again.ledger.recovering
+
+
+def test_a_pod_that_a_person_released_is_not_taken_in_again_when_it_proves_dead() -> None:
+    unknown = replace(listed_dead("a", 6), life=Life.UNKNOWN, released=True)
+    freed = step(ledger(reservation("a", 6)), unknown)
+    decided = step(freed.ledger, listed_dead("a", 6), newcomer("b"))
     assert caps(decided) == {"b": (12, 12)}
-    assert not decided.ledger.recovering
+
+
+def test_a_pod_that_was_released_and_lives_is_taken_in_again() -> None:
+    freed = step(ledger(reservation("a", 6)), replace(listed_dead("a", 6), life=Life.UNKNOWN, released=True))
+    decided = step(freed.ledger, replace(granted("a", 6), report=None))
+    assert caps(decided) == {"a": (6, 6)}
+    assert decided.ledger.recovering
+    assert decided.ledger.freed == frozenset()
+
+
+def test_what_was_given_back_is_remembered_only_while_the_object_is_there() -> None:
+    freed = step(ledger(reservation("a", 6)), listed_dead("a", 6, dead_for=2.0))
+    assert freed.ledger.freed == {"a"}
+    assert step(freed.ledger).ledger.freed == frozenset()
+    assert (
+        step(ledger(reservation("a", 6)), gone(granted("a", 6), Life.DEAD_REPORTED, 2.0)).ledger.freed
+        == set()
+    )
+
+
+def test_a_dead_pod_that_a_ledger_does_not_know_shows_that_it_was_rolled_back_and_counts_for_its_hold() -> (
+    None
+):
+    before = ledger(reservation("b", 4))
+    first = step(before, listed_dead("a", 8), granted("b", 4), newcomer("c"))
+    assert caps(first)["a"] == (8, 8)
+    assert first.ledger.recovering
+    assert first.waiting == ("c",)
+    second = step(first.ledger, listed_dead("a", 8, dead_for=2.0), granted("b", 4), newcomer("c"))
+    assert "a" not in caps(second)
+    assert not second.ledger.recovering
 
 
 def test_an_unknown_pod_counts_and_is_named() -> None:
@@ -511,6 +560,73 @@ def test_a_new_ledger_starts_at_once() -> None:
         "a": (6, 6),
         "b": (6, 6),
     }
+
+
+# A grant that somebody took off its pod
+
+
+def stripped(uid: str, **known: object) -> PodView:
+    """A pod that was granted something, nobody says what: it is not heard, and no grant is on it."""
+    pod = replace(newcomer(uid), report=None, listed=True, started=True, was_ready=True)
+    return replace(pod, **known)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param([], id="before the pod was there"),
+        pytest.param([reservation("a", 2, generation=3)], id="to what it had once"),
+        pytest.param([reservation("a", 0, generation=3)], id="to when it was paused"),
+    ],
+)
+def test_nothing_grows_in_a_rolled_back_ledger_before_a_pod_without_its_grant_is_heard(
+    before: list[Reservation],
+) -> None:
+    known = ledger(*before, reservation("b", 4))
+    first = step(known, stripped("a"), granted("b", 4), newcomer("c"))
+    assert first.awaited == ("app-a",)
+    assert caps(first).get("b") == (4, 4)
+    assert first.waiting == ("c",) if before else ("a", "c")
+    heard = stripped("a", report=Report(9, 9, cap_here=8, open_here=8))
+    second = step(first.ledger, heard, granted("b", 4), newcomer("c"))
+    assert caps(second)["a"][1] == 8
+    assert second.ledger.reserved == 12
+    assert not second.ledger.recovering
+
+
+@pytest.mark.parametrize("end", [Life.UNKNOWN, Life.DEAD_REPORTED])
+def test_nothing_grows_until_a_pod_without_its_grant_is_proven_dead(end: Life) -> None:
+    first = step(ledger(reservation("b", 4)), stripped("a"), granted("b", 4))
+    decided = step(first.ledger, stripped("a", life=end, detects_dead_clients=True), granted("b", 4))
+    assert decided.awaited == ("app-a",)
+    dead = stripped("a", life=Life.DEAD_REPORTED, detects_dead_clients=True, dead_for=2.0)
+    assert caps(step(decided.ledger, dead, granted("b", 4))) == {"b": (12, 12)}
+
+
+def test_a_pod_that_holds_what_its_lost_grant_allowed_before_it_was_paused_shows_that_the_ledger_is_old() -> (
+    None
+):
+    """Its container restarted: what was open until then lingers, though it says that it has nothing."""
+    restarted = stripped("a", report=Report(generation=9, acknowledged=0, cap_here=0, open_here=0))
+    decided = step(ledger(reservation("b", 4)), restarted, granted("b", 4), newcomer("c"))
+    assert decided.awaited == ("app-a",)
+    assert caps(decided)["b"] == (4, 4)
+    assert decided.waiting == ("c",)
+
+
+def test_a_pod_that_never_had_a_grant_holds_up_nobody_in_a_sound_ledger() -> None:
+    """It waits for room, and the operator that has just come did not hear it."""
+    waiting = stripped("a", was_ready=False)
+    assert caps(step(ledger(reservation("b", 4)), granted("b", 4), waiting)) == {"a": (6, 6), "b": (6, 6)}
+
+
+def test_a_recovering_ledger_waits_for_every_pod_that_has_started() -> None:
+    """Whether it ever had a grant, the ledger that was lost would tell."""
+    started = stripped("a", was_ready=False)
+    decided = step(ledger(recovering=True), started, newcomer("b"))
+    assert decided.awaited == ("app-a",)
+    assert decided.waiting == ("a", "b")
+    assert not step(ledger(recovering=True), replace(started, started=False)).ledger.recovering
 
 
 # Moves between servers: the pod of another ledger

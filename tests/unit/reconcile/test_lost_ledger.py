@@ -263,6 +263,87 @@ async def test_a_ledger_that_an_older_operator_wrote_without_a_seal_is_sound() -
     assert recovering(shop) == ""
 
 
+# A ledger that was rolled back
+
+
+def status_of(shop: Shop) -> dict[str, Any]:
+    return dict(shop.server.there(PGBUDGET, LEDGER)["status"])
+
+
+def roll_back(shop: Shop, status: dict[str, Any]) -> None:
+    """A backup is restored: every word of it was the operator's."""
+    shop.server.save(PGBUDGET, shop.server.there(PGBUDGET, LEDGER) | {"status": status})
+    shop.watch()
+
+
+async def shop_that_grew() -> tuple[Shop, dict[str, Any]]:
+    """A second pod has come, been granted its half and become Ready; and the ledger from before that."""
+    shop, reconciler = await settled_shop("app-1")
+    before = status_of(shop)
+    shop.server.save(POD, pod_manifest("app-2"))
+    shop.watch()
+    await settle(shop, reconciler)
+    assert reserved(shop) == {"app-1": 12, "app-2": 12}
+    shop.server.save(POD, pod_manifest("app-3"))
+    for name in ("app-1", "app-2"):
+        pod = shop.server.there(POD, name)
+        pod["status"] |= {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "pooler", "state": {"running": {}}}],
+        }
+        shop.server.save(POD, pod)
+    shop.watch()
+    return shop, before
+
+
+async def test_a_pod_that_died_before_anybody_looked_at_a_rolled_back_ledger_counts_for_its_hold() -> None:
+    shop, before = await shop_that_grew()
+    shop.agents.states["uid-app-1"] = state_of(shop.server.there(POD, "app-1"))
+    del shop.agents.states["uid-app-2"]
+    roll_back(shop, before)
+    end(shop, "app-2")
+    reconciler = reconciler_of(shop)
+    await reconciler.reconcile("shop", LEDGER)
+    assert reserved(shop)["app-2"] == 12
+    assert "app-2" in recovering(shop)
+    assert held(shop) <= 24
+    shop.clock.now += 2.1
+    await settle(shop, reconciler)
+    assert recovering(shop) == ""
+    assert reserved(shop) == {"app-1": 12, "app-3": 12}
+
+
+async def test_nothing_grows_in_a_rolled_back_ledger_while_a_pod_without_its_grant_is_silent() -> None:
+    shop, before = await shop_that_grew()
+    roll_back(shop, before)
+    pod = shop.server.there(POD, "app-2")
+    followed = shop.agents.states.pop("uid-app-2")
+    del pod["metadata"]["annotations"][GRANT_ANNOTATION]
+    shop.server.save(POD, pod)
+    shop.watch()
+    reconciler = reconciler_of(shop)
+    await settle_all(shop, reconciler)
+    assert "app-2" in recovering(shop)
+    assert shop.grant("app-2") is None
+    assert shop.grant("app-3") is None
+    shop.agents.states["uid-app-2"] = followed
+    await settle(shop, reconciler)
+    assert recovering(shop) == ""
+    assert sum(reserved(shop).values()) == held(shop) == 24
+
+
+async def test_a_lost_ledger_waits_for_a_pod_that_runs_without_a_grant() -> None:
+    shop, _ = await shop_that_grew()
+    pod = shop.server.there(POD, "app-2")
+    del pod["metadata"]["annotations"][GRANT_ANNOTATION], pod["status"]["conditions"]
+    del shop.agents.states["uid-app-2"]
+    shop.server.save(POD, pod)
+    lose(shop)
+    await settle(shop, reconciler_of(shop))
+    assert recovering(shop).endswith(": app-2")
+    assert shop.grant("app-3") is None
+
+
 # What was freed once does not come back
 
 
@@ -318,6 +399,7 @@ async def test_a_pod_whose_connections_were_freed_is_not_counted_again_while_its
     assert reserved(shop) == {"app-1": 24}
     shop.server.writes.clear()
     await reconciler.reconcile("shop", LEDGER)
+    await reconciler_of(shop).reconcile("shop", LEDGER)
     assert shop.server.writes == []
 
 

@@ -105,6 +105,56 @@ def test_a_pod_has_ended_when_every_container_of_every_sort_has(
     assert read_pod(raw(spec=spec, **reported)).ended is ended
 
 
+START, SOONER, LATER = "2026-11-24T12:00:10Z", "2026-11-24T12:00:05Z", "2026-11-24T12:00:15Z"
+
+
+@pytest.mark.parametrize(
+    ("container", "started"),
+    [
+        pytest.param(None, False, id="nothing reported"),
+        pytest.param({"state": {}}, False, id="no state"),
+        pytest.param({"state": {"waiting": {"reason": "ImagePullBackOff"}}}, False, id="no image"),
+        pytest.param({"state": {"running": {}}}, True, id="running"),
+        pytest.param({"state": {"terminated": {}}}, True, id="ended"),
+        pytest.param(
+            {"state": {"waiting": {}}, "lastState": {"terminated": {}}}, True, id="about to restart"
+        ),
+    ],
+)
+def test_a_pod_has_started_when_a_container_of_it_has_run(
+    container: dict[str, Any] | None, started: bool
+) -> None:
+    reported = [{"name": "pooler", **container}] if container is not None else []
+    assert read_pod(raw(containerStatuses=reported)).started is started
+
+
+@pytest.mark.parametrize(
+    ("ready", "container", "was_ready"),
+    [
+        pytest.param(("True", LATER), {"state": {"running": {"startedAt": START}}}, True, id="ready"),
+        pytest.param(("False", SOONER), {"state": {"running": {"startedAt": START}}}, False, id="never yet"),
+        pytest.param(("False", SOONER), {"state": {"waiting": {}}}, False, id="not started"),
+        pytest.param(("False", LATER), {"state": {"running": {"startedAt": START}}}, True, id="no more"),
+        pytest.param(
+            ("False", START),
+            {"state": {"running": {"startedAt": LATER}}, "lastState": {"terminated": {"startedAt": SOONER}}},
+            True,
+            id="until it restarted",
+        ),
+        pytest.param(
+            ("False", SOONER), {"state": {"terminated": {"startedAt": None}}}, False, id="start unknown"
+        ),
+    ],
+)
+def test_a_pod_was_ready_if_it_stopped_being_so_after_it_had_started(
+    ready: tuple[str, str], container: dict[str, Any], was_ready: bool
+) -> None:
+    """The condition is False from the start, and says since when."""
+    condition = {"type": "Ready", "status": ready[0], "lastTransitionTime": ready[1]}
+    reported = [{"name": "pooler", **container}]
+    assert read_pod(raw(conditions=[condition], containerStatuses=reported)).was_ready is was_ready
+
+
 @pytest.mark.parametrize(
     ("labels", "whole"),
     [
