@@ -510,7 +510,7 @@ class World:
         )
         report = operator.reports.get(sight.uid, {}).get(server)
         followed = entry.generation if entry and report and report.generation == entry.generation else 0
-        lost = followed if noted is None else 0
+        lost = followed if noted is None or noted.generation < followed else 0
         return PodView(
             uid=sight.uid,
             pod=sight.uid,

@@ -10,6 +10,7 @@ from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
 from ..api import GrantRecord, PgBudget
 from ..budget import Identity, Life, Order, PodView, Report, Sighting, Size
 from ..discovery import Address, Server, address_of
+from ..status.problems import GRANT_REFUSED
 from .bookkeeping import last_size, with_given_up
 from .capacity import floor, has_sessions, session_share
 from .counts import Count, complete_counts, counted
@@ -199,13 +200,16 @@ class Scene:
         return owner is not None and not has_sessions(owner.pool) and self._server_can_look_for_clients
 
     def _lost(self, pod: PoolerPod | None, record: GrantRecord | None, state: State | None) -> int:
-        """The generation of a grant that the pod has taken in and that somebody then took off it; 0: none.
+        """The generation of a grant that the pod has taken in, and that is not on it any more; 0: none.
 
-        It is not written again: with other shares it would be another grant of the same generation.
+        Somebody took it off, put an older one there, or altered it. It is not written again: with other shares it
+        would be another grant of the same generation, which the pod refuses.
         """
-        if pod is None or pod.grant is not None or record is None or state is None:
+        if pod is None or record is None or state is None or state.generation != record.generation:
             return 0
-        return record.generation if state.generation == record.generation else 0
+        there = pod.grant is not None and pod.grant.generation >= record.generation
+        refused = any(problem.reason == GRANT_REFUSED for problem in state.problems)
+        return record.generation if refused or not there else 0
 
     @property
     def _server_can_look_for_clients(self) -> bool:

@@ -10,7 +10,7 @@ from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Change
 from pgpool_operator.reconcile.budget import BudgetReconciler
 from pgpool_operator.watching import slim
-from pgpool_pooler.contract import GRANT_ANNOTATION, POKE_ANNOTATION, DatabaseState
+from pgpool_pooler.contract import GRANT_ANNOTATION, POKE_ANNOTATION, DatabaseState, Grant, Problem
 from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
 from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, pod_manifest, state_of
 
@@ -183,6 +183,47 @@ async def test_a_grant_that_somebody_took_off_its_pod_comes_back_as_a_newer_one(
     assert new is not None
     assert new.generation == old.generation + 1
     assert shop.ledger()["app-1"]["reserved"] == 24
+
+
+def put(shop: Shop, name: str, grant: Grant) -> None:
+    """Somebody writes a grant on a pod."""
+    pod = shop.server.there(POD, name)
+    pod["metadata"]["annotations"][GRANT_ANNOTATION] = grant.model_dump_json()
+    shop.server.save(POD, pod)
+    shop.watch()
+
+
+async def test_an_older_grant_that_somebody_put_on_a_pod_is_replaced_by_a_newer_one() -> None:
+    """Of the same generation, it would say something else: the pod's shares are not what they were."""
+    shop, reconciler = await settled_shop("app-1", databases=[{"name": "app"}, {"name": "reports"}])
+    older = shop.grant("app-1")
+    shop.server.save(POD, pod_manifest("app-2"))
+    shop.watch()
+    await settle(shop, reconciler)
+    newest = shop.grant("app-1")
+    assert older is not None
+    assert newest is not None
+    put(shop, "app-1", older)
+    await settle(shop, reconciler)
+    found = shop.grant("app-1")
+    assert found is not None
+    assert found.generation == newest.generation + 1
+    assert found.servers[0].cap == newest.servers[0].cap
+
+
+async def test_a_grant_that_its_pod_refuses_is_replaced_by_a_newer_one_once() -> None:
+    """The operator wrote it over an older one that somebody had put there, before the pod was heard."""
+    shop, reconciler = await settled_shop("app-1", databases=[{"name": "app"}, {"name": "reports"}])
+    refused = shop.grant("app-1")
+    assert refused is not None
+    altered = Problem(field="grant", text="altered after it was accepted", reason="GrantRefused")
+    pod = shop.server.there(POD, "app-1")
+    shop.agents.states["uid-app-1"] = state_of(pod, problems=(altered,))
+    for _ in range(3):
+        await reconciler.reconcile("shop", LEDGER)
+    found = shop.grant("app-1")
+    assert found is not None
+    assert found.generation == refused.generation + 1
 
 
 def paused_spec(shop: Shop) -> dict[str, Any]:
