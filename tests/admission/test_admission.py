@@ -365,7 +365,7 @@ def test_an_administrator_can_limit_share_and_release(budgets: Resources, budget
     settings = {
         "limit": 20,
         "allowedNamespaces": [f"team-{number}" for number in range(64)],
-        "release": ["app-rw-6d4f-x2k4p"],
+        "release": ["app-rw-6d4f-x2k4p", "team-1/app-rw-6d4f-x2k4p"],
     }
     assert budgets.merge(budget, {"spec": settings})["spec"].items() >= settings.items()
 

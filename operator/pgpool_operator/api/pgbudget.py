@@ -43,6 +43,17 @@ Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9
 """The name of a namespace."""
 
 
+PodName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+    ),
+]
+"""The name of a pod; of another namespace's pod: <namespace>/<name>."""
+
+
 class PgBudgetSpec(ApiModel):
     """For the database's administrator; the operator writes server only."""
 
@@ -53,8 +64,9 @@ class PgBudgetSpec(ApiModel):
     allowed_namespaces: Annotated[tuple[Namespace, ...], Field(max_length=64, json_schema_extra=SET)] = ()
     """Other namespaces whose PgPools may draw on this budget, if they name the server by the same host and port.
     The first PgBudget of a server owns it for all namespaces; who is not allowed gets no connections."""
-    release: Annotated[tuple[ObjectName, ...], Field(max_length=64, json_schema_extra=SET)] = ()
-    """Pods that a person declares dead; obeyed only for pods in state Unknown."""
+    release: Annotated[tuple[PodName, ...], Field(max_length=64, json_schema_extra=SET)] = ()
+    """Pods that a person declares dead; obeyed only for pods in state Unknown. One of another namespace than the
+    PgBudget's is named <namespace>/<name>."""
 
 
 class CpuSource(StrEnum):

@@ -124,6 +124,7 @@ def _facts(books: Books, grants: Sequence[GrantRecord]) -> LedgerFacts:
     unknown = books.server is not None and books.size.cpu is None
     return LedgerFacts(
         name=books.budget.metadata.name,
+        namespace=books.budget.metadata.namespace,
         server=_called(books.budget),
         generation=books.budget.metadata.generation,
         now=books.now,
@@ -143,6 +144,7 @@ def status_without_server(budget: PgBudget, owner: PgBudget, left: Ledger, now: 
     grants = tuple(_record(reservation) for reservation in left.reservations.values())
     facts = LedgerFacts(
         name=budget.metadata.name,
+        namespace=budget.metadata.namespace,
         server=_called(budget),
         generation=budget.metadata.generation,
         now=now,

@@ -107,6 +107,12 @@ class Scene:
         pod = self.pods.get(record.uid)
         return pod.namespace if pod else record.pool.rpartition("/")[0] or self.budget.metadata.namespace
 
+    def _released(self, namespace: str, pod: str) -> bool:
+        """A person declared it dead: several namespaces may have a pod of one name."""
+        released = self.budget.spec.release
+        own = namespace == self.budget.metadata.namespace
+        return f"{namespace}/{pod}" in released or (own and pod in released)
+
     def view(self, uid: str, verdict: Life, dead_for: float) -> PodView:
         """A pod as the plan wants to see it; it has a reservation or is placed here, or both."""
         record, pod = self.records.get(uid), self.pods.get(uid)
@@ -123,6 +129,7 @@ class Scene:
         known = pod or record
         assert known is not None
         name = pod.name if pod else record.pod if record else ""
+        namespace = pod.namespace if pod else self.namespace_of(record) if record else ""
         return PodView(
             uid=uid,
             pod=name,
@@ -150,7 +157,7 @@ class Scene:
             dead_for=dead_for,
             countable=bool(counts),
             counted=counted(addresses, counts, dead_for),
-            released=name in self.budget.spec.release,
+            released=self._released(namespace, name),
         )
 
     def _fixed(self, uid: str, owner: PoolFacts | None) -> int | None:

@@ -65,21 +65,23 @@ def _too_small(facts: Facts) -> Verdict | None:
 
 def _held(facts: Facts) -> Verdict | None:
     messages = [
-        held_message(server.name, grant, server.connections)
+        held_message(server.name, server.namespace, grant, server.connections)
         for server in facts.servers
         for grant in server.held
     ]
     return Verdict(ConditionStatus.FALSE, "BudgetHeld", "; ".join(messages)) if messages else None
 
 
-def held_message(budget: str, grant: GrantRecord, connections: int | None) -> str:
-    """Who holds how much, and the three ways to have it back."""
+def held_message(budget: str, namespace: str, grant: GrantRecord, connections: int | None) -> str:
+    """Who holds how much of a PgBudget in a namespace, and the three ways to have it back."""
     node = grant.node or "unknown"
-    release = f'{{"spec":{{"release":["{grant.pod}"]}}}}'
+    elsewhere = grant.pool.rpartition("/")[0] not in ("", namespace)
+    pod = f"{grant.pool.rpartition('/')[0]}/{grant.pod}" if elsewhere else grant.pod
+    release = f'{{"spec":{{"release":["{pod}"]}}}}'
     return (
-        f"{grant.pod} (node {node}) is not proven gone and may still hold {grant.reserved} of {connections} on "
+        f"{pod} (node {node}) is not proven gone and may still hold {grant.reserved} of {connections} on "
         f"{budget}; freed when the kubelet reports it ended, Node {node} is tainted out-of-service, or by: "
-        f"kubectl patch pgbudget {budget} --type=merge -p '{release}'"
+        f"kubectl -n {namespace} patch pgbudget {budget} --type=merge -p '{release}'"
     )
 
 

@@ -72,6 +72,8 @@ class ServerFacts:
     """One database server of the pool, and what its ledger says."""
 
     server: Server
+    namespace: str = ""
+    """Of its PgBudget; empty before there is one."""
     connections: int | None = None
     """The budget B; None before there is one."""
     connections_per_cpu: int | None = None
@@ -197,6 +199,7 @@ def server_facts(pool: PgPool, server: Server, budget: PgBudget | None, claimed_
     troubled = Trouble(ready.reason, ready.message) if ready and ready.reason in _LEDGER_TROUBLE else None
     return ServerFacts(
         server,
+        namespace=budget.metadata.namespace,
         connections=status.connections if status.cpu is not None else None,
         connections_per_cpu=status.connections_per_cpu,
         grants=tuple(grant for grant in status.grants if grant.pool == key),

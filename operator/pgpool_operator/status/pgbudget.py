@@ -16,6 +16,8 @@ class LedgerFacts:
 
     name: str
     """Of the PgBudget."""
+    namespace: str
+    """Where that is."""
     server: str
     """What its users call the server: its pod, or host and port."""
     generation: int
@@ -98,7 +100,7 @@ def _held(facts: LedgerFacts) -> Verdict:
     held = [grant for grant in facts.grants if grant.state is GrantState.UNKNOWN]
     if not held:
         return _no("NothingHeld", "every pod with a grant is heard or proven dead")
-    message = "; ".join(held_message(facts.name, grant, facts.connections) for grant in held)
+    message = "; ".join(held_message(facts.name, facts.namespace, grant, facts.connections) for grant in held)
     return _yes("UnknownPods", message)
 
 

@@ -384,6 +384,21 @@ def test_a_pod_is_released_by_a_person_by_name() -> None:
     assert not scene(shop).view("uid-app-2", Life.UNKNOWN, 0.0).released
 
 
+@pytest.mark.parametrize(
+    ("name", "released"),
+    [("app-1", False), ("team/app-1", True), ("shop/app-1", False), ("other/app-1", False)],
+)
+def test_a_pod_of_another_namespace_is_released_with_that(name: str, released: bool) -> None:
+    """Several namespaces may have a pod of one name."""
+    shop = open_shop()
+    keep_ledger(shop, record() | {"pool": "team/app"})
+    ledger = shop.server.there(PGBUDGET, LEDGER)
+    ledger["spec"]["release"] = [name]
+    shop.server.save(PGBUDGET, ledger)
+    shop.watch()
+    assert scene(shop).view("uid-app-1", Life.UNKNOWN, 0.0).released is released
+
+
 def test_pods_without_a_reservation_are_the_others() -> None:
     shop = open_shop("app-1", "app-2")
     keep_ledger(shop, record())

@@ -116,8 +116,8 @@ HEALTHY = Facts(
     now=NOON,
     discovery=Discovery((PRIMARY, REPLICA)),
     servers=(
-        ServerFacts(PRIMARY, connections=24, connections_per_cpu=3, grants=BOTH),
-        ServerFacts(REPLICA, connections=24, connections_per_cpu=3, grants=BOTH),
+        ServerFacts(PRIMARY, namespace="shop", connections=24, connections_per_cpu=3, grants=BOTH),
+        ServerFacts(REPLICA, namespace="shop", connections=24, connections_per_cpu=3, grants=BOTH),
     ),
     states=(a_state("app-rw-1", a_view(PRIMARY)), a_state("app-rw-2", a_view(PRIMARY))),
     config_hash=HASH,

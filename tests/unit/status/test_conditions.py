@@ -293,8 +293,8 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
             but_primary(grants=HELD),
             "Ready",
             "app-rw-x2k4p (node w3) is not proven gone and may still hold 8 of 24 on main-1; freed when the "
-            "kubelet reports it ended, Node w3 is tainted out-of-service, or by: kubectl patch pgbudget main-1 "
-            "--type=merge "
+            "kubelet reports it ended, Node w3 is tainted out-of-service, or by: kubectl -n shop patch pgbudget "
+            "main-1 --type=merge "
             '-p \'{"spec":{"release":["app-rw-x2k4p"]}}\'',
         ),
         (LIMITED, "Ready", f"write wants 14 pods, gets 2: {NO_ROOM}"),

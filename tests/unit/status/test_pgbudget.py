@@ -7,7 +7,9 @@ from pgpool_operator.api import GrantState
 from pgpool_operator.status import Event, LedgerFacts, budget_events, pgbudget_conditions
 from tests.unit.status.example import BOTH, NOON, a_grant
 
-QUIET = LedgerFacts(name="main-1", server="main-1", generation=2, now=NOON, connections=24, grants=BOTH)
+QUIET = LedgerFacts(
+    name="main-1", namespace="shop", server="main-1", generation=2, now=NOON, connections=24, grants=BOTH
+)
 HELD = replace(QUIET, grants=(*BOTH, a_grant("app-rw-x2k4p", GrantState.UNKNOWN, 8)))
 
 
@@ -52,6 +54,14 @@ def test_messages_name_the_pods_and_the_remedy() -> None:
     assert "app-rw-x2k4p (node w3)" in held.message
     assert "8 of 24 on main-1" in held.message
     assert '{"spec":{"release":["app-rw-x2k4p"]}}' in held.message
+
+
+def test_the_remedy_names_the_namespaces_where_they_differ() -> None:
+    """Several namespaces may have a pod of one name, and not all of them have the PgBudget."""
+    _, _, held = pgbudget_conditions(replace(HELD, namespace="databases"), ())
+    assert "kubectl -n databases patch pgbudget main-1" in held.message
+    assert held.message.startswith("shop/app-rw-x2k4p (node w3)")
+    assert '{"spec":{"release":["shop/app-rw-x2k4p"]}}' in held.message
 
 
 def test_nothing_changes_while_a_ledger_is_quiet() -> None:
