@@ -33,9 +33,9 @@ Assumed
     A person who releases a pod by name speaks the truth: its backends are gone. The file with the grant never shows
     an older one than it has shown (the kubelet's projection), and an agent without its disk waits for its ghosts like
     any other that starts. Grants that were decided, but not sent, when a ledger was lost are not sent any more. A
-    backup of a ledger is restored when ghosts have ended, nodes answer and every pod has its annotation; no pod dies
-    before an operator looks at what was restored (LOSS and LIFE are not checked together). Somebody may take the
-    annotation off a pod before a ledger is lost, if that pod is heard while the ledger recovers.
+    backup of a ledger is restored when ghosts have ended and every pod has its annotation. The object of a dead pod,
+    with its annotation, is there until an operator has looked at what was lost or restored. Somebody may take the
+    annotation off a pod that was Ready with it, before a ledger is lost.
 
 Sizes: N pods, S servers, B connections on each, LAST generations for a pod. What a configuration has:
     LIFE       processes end, nodes fall silent, people release
@@ -99,7 +99,7 @@ bool hasty[N];
 
 /* Scratch; each step sets what it reads */
 hidden byte each, grant, wanted, total, on_server, new_cap, new_reserved, counted, next_number, known_number;
-hidden byte got_there, lagging, is_news, used_up, dead_too, all_told, heard[N];
+hidden byte got_there, lagging, is_news, used_up, trusted, all_told, heard[N];
 
 /* ---------------------------------------------------------------- grants and their numbers */
 
@@ -235,6 +235,13 @@ inline strike(s, p) {
 	outdate_sleeper(s)
 }
 
+inline free(s, p) {
+	strike(s, p);
+#if defined(LOSS) && defined(LIFE)
+	freed[p] = true
+#endif
+}
+
 #define HAS_LEFT(s, p) (gen[OF(s, p)] > 0 && _HAS_LEFT(s, p))
 #ifdef M_LEAVES_AT_ONCE
 #define _HAS_LEFT(s, p) (held[p] > gen[OF(s, p)])
@@ -275,6 +282,9 @@ inline strike(s, p) {
 #ifdef LOSS
 bool faulted;
 byte old_cap[N], old_reserved[N], old_gen[N]; bool backed_up;
+#ifdef LIFE
+bool freed[N], old_freed[N];                  /* gave back all when it was dead or written off */
+#endif
 
 #define ANNOTATED_HERE(s, p) (annotation[p] > 0 && ORDER(s, p, annotation[p]) > 0 -> annotation[p] : 0)
 
@@ -290,11 +300,13 @@ inline take_in_annotation(s, p) {
 	fi
 }
 
+#define MAY_BE_NEWS(s, p) (gen[OF(s, p)] > 0 || MAX(annotation[p], ELSEWHERE(s, p)) == 0)
+
 /* What is only reported is counted, but not granted. */
 inline take_in_report(s, p) {
 	counted = MAX(CAP_HERE(s, p), OPEN_HERE(s, p));
 	if
-	:: counted > reserved[OF(s, p)] || (gen[OF(s, p)] > 0 && HEARD_GENERATION(p) >
+	:: counted > reserved[OF(s, p)] || (MAY_BE_NEWS(s, p) && HEARD_GENERATION(p) >
 			MAX(gen[OF(s, p)], MAX(annotation[p], ELSEWHERE(s, p)))) ->
 		is_news = true; lagging = false; choose_next(s, p);
 		used_up = next_number >= W;
@@ -308,14 +320,31 @@ inline take_in_report(s, p) {
 	fi
 }
 
-#define FREED(s, p) (verdict[p] == DEAD && gen[OF(s, p)] == 0 && !recovering[s])
+#ifdef M_THE_DEAD_WERE_FREED
+#define FREED(s, p) (verdict[p] == DEAD && gen[OF(s, p)] == 0 && trusted)
+#else
+#ifdef LIFE
+#define FREED(s, p) (verdict[p] == DEAD && gen[OF(s, p)] == 0 && freed[p] && trusted)
+#else
+#define FREED(s, p) false
+#endif
+#endif
+
+/* It had a grant, as it was Ready once, and neither it nor its object tells of it. */
+#define CONCEALS(p) (verdict[p] != DEAD && !heard[p] && annotation[p] == 0 && held[p] > 0)
+
+#ifdef M_WITHOUT_A_GRANT_IS_NEVER_STARTED
+#define NEVER_STARTED(p) true
+#else
+#define NEVER_STARTED(p) (held[p] == 0)
+#endif
 
 #ifdef M_SOUND_AT_THE_FIRST_WORD
 #define ACCOUNTED_FOR(s, p) (heard[p] || verdict[p] == DEAD || held[p] == 0)
 #else
 #define ACCOUNTED_FOR(s, p) (verdict[p] != ALIVE -> (WRITTEN_OFF(p) || DRAINED(s, p)) : \
 	(heard[p] -> acknowledged[p] >= MAX(HEARD_GENERATION(p), annotation[p]) \
-	: annotation[p] == 0 && ELSEWHERE(s, p) == 0 && held[p] == 0))
+	: annotation[p] == 0 && ELSEWHERE(s, p) == 0 && NEVER_STARTED(p)))
 #endif
 
 inline count_what_is_reported(s) {
@@ -335,27 +364,23 @@ inline count_what_is_reported(s) {
 	od
 }
 
-/* Take in what pods hold and the ledger does not know; the dead last: without a reservation in a sound ledger, theirs
-was freed. Then see whether anybody is still awaited. */
+/* Take in what pods hold and the ledger does not know. Then see whether anybody is still awaited. */
 inline adopt(s) {
-	dead_too = false;
+	trusted = !recovering[s]; wanted = 0;
 	do
-	:: wanted = 0;
-		do
-		:: wanted < N ->
-			if
-			:: (verdict[wanted] == DEAD) == dead_too && !FREED(s, wanted) && !WRITTEN_OFF(wanted) ->
-				take_in_annotation(s, wanted);
+	:: wanted < N ->
+		if
+		:: !FREED(s, wanted) && !WRITTEN_OFF(wanted) ->
+			take_in_annotation(s, wanted);
 #ifndef M_ONLY_ANNOTATIONS_COUNT
-				if :: !is_news && heard[wanted] -> take_in_report(s, wanted) :: else fi;
+			if :: !is_news && heard[wanted] -> take_in_report(s, wanted) :: else fi;
 #endif
-				if :: is_news -> assert(faulted); recovering[s] = true :: else fi
-			:: else
-			fi;
-			wanted++
-		:: else -> break
-		od;
-		if :: dead_too -> break :: else -> dead_too = true fi
+			if :: is_news -> assert(faulted) :: else fi;
+			if :: is_news || CONCEALS(wanted) -> recovering[s] = true :: else fi
+		:: else
+		fi;
+		wanted++
+	:: else -> break
 	od;
 	if
 	:: recovering[s] -> count_what_is_reported(s); recovering[s] = !all_told
@@ -377,8 +402,8 @@ inline look(s) {
 	};
 	if
 	:: faulted ->
-		if :: annotation[0] > 0 -> heard[0] = false :: skip fi;
-		if :: annotation[1] > 0 -> heard[1] = false :: skip fi
+		if :: annotation[0] > 0 || held[0] > 0 -> heard[0] = false :: skip fi;
+		if :: annotation[1] > 0 || held[1] > 0 -> heard[1] = false :: skip fi
 	:: else
 	fi;
 #ifndef M_LOSS_GOES_UNNOTICED
@@ -562,7 +587,7 @@ active [S * N] proctype Operator() {
 	:: atomic { gen[OF(s, p)] > 0 && (DRAINED(s, p) || WRITTEN_OFF(p)) ->
 		look(s);
 		if
-		:: WRITTEN_OFF(p) || BURIES(s) -> strike(s, p)
+		:: WRITTEN_OFF(p) || BURIES(s) -> free(s, p)
 		:: else
 		fi }
 	:: atomic { verdict[p] == ALIVE && gen[OF(s, p)] > 0 && cap[OF(s, p)] > 0 -> look(s); shrink(s, p) }
@@ -722,8 +747,8 @@ active [N] proctype Pod() {
 #endif
 #endif
 #if defined(LOSS) && !defined(LIFE)
-	/* somebody takes the annotation off */
-	:: d_step { annotation[p] > 0 && annotation[p] == held[p] && !faulted -> annotation[p] = 0 }
+	/* somebody takes the annotation off a pod that is or was Ready with it */
+	:: d_step { annotation[p] > 0 && annotation[p] == held[p] && in_force[p] == held[p] && !faulted -> annotation[p] = 0 }
 #endif
 	od
 }
@@ -751,7 +776,12 @@ inline drop_unsent() {
 inline clear_backup() {
 	each = 0;
 	do
-	:: each < N -> old_cap[each] = 0; old_reserved[each] = 0; old_gen[each] = 0; each++
+	:: each < N ->
+		old_cap[each] = 0; old_reserved[each] = 0; old_gen[each] = 0;
+#ifdef LIFE
+		old_freed[each] = false;
+#endif
+		each++
 	:: else -> break
 	od;
 	backed_up = false;
@@ -761,7 +791,7 @@ inline clear_backup() {
 inline nobody_is_out_of_sight() {
 	each = 0; is_news = true;
 	do
-	:: each < N -> if :: ALL_GHOSTS(each) > 0 || verdict[each] == UNKNOWN || annotation[each] < held[each] -> is_news = false :: else fi; each++
+	:: each < N -> if :: ALL_GHOSTS(each) > 0 || annotation[each] < held[each] -> is_news = false :: else fi; each++
 	:: else -> break
 	od
 }
@@ -772,14 +802,24 @@ active proctype Storage() {
 		faulted = true; recovering[0] = true;
 		each = 0;
 		do
-		:: each < N -> cap[each] = 0; reserved[each] = 0; gen[each] = 0; each++
+		:: each < N ->
+			cap[each] = 0; reserved[each] = 0; gen[each] = 0;
+#ifdef LIFE
+			freed[each] = false;
+#endif
+			each++
 		:: else -> break
 		od;
 		drop_unsent(); clear_backup() }
 	:: d_step { !faulted && !backed_up ->
 		backed_up = true; each = 0;
 		do
-		:: each < N -> old_cap[each] = cap[each]; old_reserved[each] = reserved[each]; old_gen[each] = gen[each]; each++
+		:: each < N ->
+			old_cap[each] = cap[each]; old_reserved[each] = reserved[each]; old_gen[each] = gen[each];
+#ifdef LIFE
+			old_freed[each] = freed[each];
+#endif
+			each++
 		:: else -> break
 		od;
 		skip }
@@ -789,7 +829,12 @@ active proctype Storage() {
 		:: is_news ->
 			faulted = true; each = 0;
 			do
-			:: each < N -> cap[each] = old_cap[each]; reserved[each] = old_reserved[each]; gen[each] = old_gen[each]; each++
+			:: each < N ->
+				cap[each] = old_cap[each]; reserved[each] = old_reserved[each]; gen[each] = old_gen[each];
+#ifdef LIFE
+				freed[each] = old_freed[each];
+#endif
+				each++
 			:: else -> break
 			od;
 			drop_unsent(); clear_backup()

@@ -16,6 +16,7 @@ CONFIGURATIONS = {
     "moves between two servers": "S=2 B=1",
     "restarts while moving": "S=2 B=1 LAST=2 RESTART",
     "a lost ledger": "B=2 LOSS RESTART",
+    "a lost ledger of the dead": "B=1 LAST=2 LOSS LIFE",
 }
 
 MUTANTS = {
@@ -41,6 +42,8 @@ MUTANTS = {
     "ONLY_ANNOTATIONS_COUNT": "B=2 LOSS",
     "RECOVERING_GROWS": "B=2 LOSS",
     "LOSS_GOES_UNNOTICED": "B=2 LOSS",
+    "WITHOUT_A_GRANT_IS_NEVER_STARTED": "B=2 LOSS",
+    "THE_DEAD_WERE_FREED": "B=1 LAST=2 LOSS LIFE",
 }
 """A rule that is left out, and the least configuration in which it is missed."""
 
