@@ -27,7 +27,7 @@ FENCE = (
     "ALTER ROLE \"main-app\" SET client_connection_check_interval = '1s';",
     'ALTER ROLE "main-app" SET tcp_keepalives_idle = 3;',
     'ALTER ROLE "main-app" SET tcp_keepalives_interval = 1;',
-    'ALTER ROLE "main-app" SET tcp_keepalives_count = 3;',
+    "ALTER ROLE \"main-app\" SET tcp_user_timeout = '20s';",
 )
 REMEDY = f"""
 Look at `kubectl -n {NAMESPACE} describe pgpool app` and

@@ -89,7 +89,7 @@ COMPLETE: dict[str, Any] = {
             "querySeconds": 0,
             "idleInTransactionSeconds": 0,
             "clientIdleSeconds": 0,
-            "deadPeerSeconds": 3,
+            "deadPeerSeconds": 30,
             "drainSeconds": 60,
             "switchoverSeconds": 30,
         },

@@ -14,8 +14,8 @@ GONE_MARGIN_SECONDS = 30.0
 HOLD_REPORTED_SECONDS = 2.0
 """After the kubelet reported the end: the kernel sent FIN, the server looks every second."""
 
-HOLD_INFERRED_SECONDS = 10.0
-"""Without a FIN: TCP keepalives 3/1/3 on the server's side end it (seen: 6.5 s)."""
+HOLD_INFERRED_SECONDS = 25.0
+"""Without a FIN: tcp_user_timeout on the server's side ends it after 20 s, and up to one keepalive interval more."""
 
 COUNT_SECONDS = 2.0
 """Between two looks at a dead pod whose backends somebody counts."""

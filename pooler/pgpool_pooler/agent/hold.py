@@ -16,8 +16,7 @@ HOLD_SECONDS: Final = 2.0
 """Where the server looks every second: twice that (seen: gone after 1 s)."""
 
 UNDETECTED_HOLD_SECONDS: Final = 10.0
-"""Where it does not (session mode, PostgreSQL < 14, or never asked): as long as the ledger waits for a pod that
-vanished without a FIN. A query that runs longer than this outlives the hold."""
+"""Where it does not (session mode, PostgreSQL < 14, or never asked). A query that runs longer outlives the hold."""
 
 _BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 30.0

@@ -26,14 +26,14 @@ _TOGETHER_SECONDS: Final = 0.3
 _PING_SECONDS: Final = 2
 """The least that libpq allows."""
 _PING_NAME: Final = "postgres"
-_LONGEST_CHECK_MS: Final = 1000
-"""client_connection_check_interval at most, in milliseconds as pg_settings has it; 0 is never."""
-_KEEPALIVES: Final = {
-    "tcp_keepalives_idle": "3",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
+_DETECTION: Final = {
+    "client_connection_check_interval": 1000,
+    "tcp_keepalives_idle": 3,
+    "tcp_keepalives_interval": 1,
+    "tcp_user_timeout": 20_000,
 }
-"""pg_settings' view of what the engine's connect_query sets; seconds, seconds, probes."""
+"""At most, in pg_settings' units (milliseconds, seconds, seconds, milliseconds); 0 is never. What the engine's
+connect_query sets is within."""
 _IDENTITY: LiteralString = """
 SELECT coalesce(host(inet_server_addr()), '') AS address,
        coalesce(inet_server_port(), current_setting('port')::int) AS port,
@@ -46,7 +46,8 @@ SELECT coalesce(host(inet_server_addr()), '') AS address,
        pg_is_in_recovery() AS in_recovery,
        coalesce(host(inet_client_addr()), '') AS client_address,
        (SELECT jsonb_object_agg(name, jsonb_build_array(setting, reset_val)) FROM pg_settings
-         WHERE name LIKE 'tcp_keepalives_%' OR name = 'client_connection_check_interval') AS detection
+         WHERE name IN ('client_connection_check_interval', 'tcp_keepalives_idle', 'tcp_keepalives_interval',
+                        'tcp_user_timeout')) AS detection
 """
 
 
@@ -123,9 +124,8 @@ def detects_dead_clients(settings: Mapping[str, tuple[str, str]], mode: PoolMode
 
     """
     column = 1 if mode is PoolMode.SESSION else 0
-    actual = {name: values[column] for name, values in settings.items()}
-    interval = int(actual.get("client_connection_check_interval", "0"))
-    return 0 < interval <= _LONGEST_CHECK_MS and _KEEPALIVES.items() <= actual.items()
+    actual = {name: int(values[column]) for name, values in settings.items()}
+    return all(0 < actual.get(name, 0) <= longest for name, longest in _DETECTION.items())
 
 
 async def warm(access: Access, count: int) -> None:

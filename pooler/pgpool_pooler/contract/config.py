@@ -88,7 +88,7 @@ class Timeouts(Wire):
     query_seconds: int = 0
     idle_in_transaction_seconds: int = 0
     client_idle_seconds: int = 0
-    dead_peer_seconds: int = 3
+    dead_peer_seconds: int = 30
     drain_seconds: int = 60
     switchover_seconds: int = 30
 

@@ -63,7 +63,7 @@ def test_the_proofs_and_nothing_else_count_as_dead() -> None:
     [
         pytest.param(Life.NEVER_BOUND, False, True, 0.0, id="what never ran has no backends"),
         pytest.param(Life.DEAD_REPORTED, True, True, 2.0, id="FIN was sent"),
-        pytest.param(Life.DEAD_INFERRED, True, True, 10.0, id="keepalives end it"),
+        pytest.param(Life.DEAD_INFERRED, True, True, 25.0, id="its TCP timeout ends it"),
         pytest.param(Life.DEAD_REPORTED, False, True, None, id="the server does not look"),
         pytest.param(Life.DEAD_INFERRED, False, True, None, id="the server does not look, no FIN either"),
         pytest.param(Life.DEAD_REPORTED, False, False, 60.0, id="nobody ever logged in"),

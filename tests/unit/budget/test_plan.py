@@ -266,7 +266,7 @@ def test_a_raised_budget_is_committed_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("life", "held_for"),
-    [(Life.NEVER_BOUND, 0.0), (Life.DEAD_REPORTED, 2.0), (Life.DEAD_INFERRED, 10.0)],
+    [(Life.NEVER_BOUND, 0.0), (Life.DEAD_REPORTED, 2.0), (Life.DEAD_INFERRED, 25.0)],
 )
 def test_what_the_dead_held_is_freed_when_their_backends_must_have_ended(life: Life, held_for: float) -> None:
     before = ledger(reservation("a", 12))

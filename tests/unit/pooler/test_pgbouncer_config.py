@@ -67,7 +67,7 @@ def everything() -> Setup:
             query_seconds=60,
             idle_in_transaction_seconds=30,
             client_idle_seconds=600,
-            dead_peer_seconds=2,
+            dead_peer_seconds=40,
         ),
     )
     files = {"tls.crt": b"crt", "tls.key": b"key", "ca.crt": b"ca"}

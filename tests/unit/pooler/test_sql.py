@@ -12,7 +12,7 @@ SET = {
     "client_connection_check_interval": ("100", "0"),
     "tcp_keepalives_idle": ("3", "7200"),
     "tcp_keepalives_interval": ("1", "75"),
-    "tcp_keepalives_count": ("3", "9"),
+    "tcp_user_timeout": ("20000", "0"),
 }
 
 

@@ -22,8 +22,14 @@ SERVER_LOGIN_RETRY_SECONDS: Final = 1
 PREPARED_STATEMENTS: Final = 200
 IGNORED_STARTUP_PARAMETERS: Final = ("extra_float_digits", "options")
 """JDBC sends the first always; with the second, unknown `-c` settings are ignored instead of refused."""
-KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 3, 1, 3
-"""Seconds, seconds, probes: a server notices within 6.5 s that a pod vanished without a FIN (seen)."""
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 3, 1
+"""Seconds: how soon a server asks an idle connection for a sign of life, and how often."""
+UNHEARD_SECONDS: Final = 20
+"""A server that has heard nothing for so long ends the backend, whether keepalives or data stay unacknowledged: data
+in flight is not covered by keepalives, and its backends outlived a cut of 60 s (seen). It also ends what is blocked
+by a client that reads nothing for so long (Linux counts a closed window as unacknowledged; seen). And it must be
+shorter than the engine's own tcp_user_timeout (timeouts.deadPeerSeconds): whoever gives up first opens a new
+connection, so the server has to."""
 CLIENT_CHECK_INTERVAL: Final = "100ms"
 """A backend whose client vanished while a query runs ends within that time (PostgreSQL >= 14), and costs a working
 backend one poll(2). With 1s, 200 clients that are killed at once made 36 backends of 24; with this, 29 (seen)."""
@@ -31,7 +37,7 @@ CONNECT_QUERY: Final = (
     "SELECT "
     f"set_config('tcp_keepalives_idle', '{KEEPALIVE_IDLE}', false), "
     f"set_config('tcp_keepalives_interval', '{KEEPALIVE_INTERVAL}', false), "
-    f"set_config('tcp_keepalives_count', '{KEEPALIVE_COUNT}', false), "
+    f"set_config('tcp_user_timeout', '{UNHEARD_SECONDS}s', false), "
     "CASE WHEN current_setting('client_connection_check_interval', true) IS NOT NULL "
     f"THEN set_config('client_connection_check_interval', '{CLIENT_CHECK_INTERVAL}', false) END"
 )
