@@ -193,8 +193,8 @@ class Timeouts(ApiModel):
     client_idle_seconds: Annotated[int, Field(ge=0, le=_WEEK)] = 0
     """How long a client may stay connected without doing anything."""
     dead_peer_seconds: Annotated[int, Field(ge=25, le=600)] = 30
-    """How long sent data may stay unacknowledged before a connection counts as dead (tcp_user_timeout). PostgreSQL has
-    to give up first, which it does after 20 s: otherwise a pod would open new connections beside the old ones."""
+    """How long sent data may stay unacknowledged before a connection counts as dead (tcp_user_timeout). PostgreSQL
+    has to give up first, and does after 20 s: otherwise a pod would open new connections beside the old ones."""
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
     """How long a pod that goes waits for its clients to leave."""
     switchover_seconds: Annotated[int, Field(ge=1, le=300)] = 30

@@ -15,7 +15,7 @@ HOLD_REPORTED_SECONDS = 2.0
 """After the kubelet reported the end: the kernel sent FIN, the server looks every second."""
 
 HOLD_INFERRED_SECONDS = 25.0
-"""Without a FIN: tcp_user_timeout on the server's side ends it after 20 s, and up to one keepalive interval more."""
+"""Without a FIN: tcp_user_timeout on the server's side ends it after 20 s, and up to one keepalive more."""
 
 COUNT_SECONDS = 2.0
 """Between two looks at a dead pod whose backends somebody counts."""

@@ -47,7 +47,7 @@ class ServerIdentity(Wire):
     client_address: str
     """inet_client_addr(): this pod as the server sees it; not the pod's IP behind NAT."""
     detects_dead_clients: bool
-    """client_connection_check_interval, keepalives and tcp_user_timeout were read back as set, so ghosts end in seconds."""
+    """client_connection_check_interval, keepalives and tcp_user_timeout were read back as set: ghosts end soon."""
     asked_at: datetime | None = None
     """clock_timestamp() when it said so: of two answers of one server, the one from before a restart is told by
     the server's own clock."""

@@ -25,11 +25,11 @@ IGNORED_STARTUP_PARAMETERS: Final = ("extra_float_digits", "options")
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 3, 1
 """Seconds: how soon a server asks an idle connection for a sign of life, and how often."""
 UNHEARD_SECONDS: Final = 20
-"""A server that has heard nothing for so long ends the backend, whether keepalives or data stay unacknowledged: data
-in flight is not covered by keepalives, and its backends outlived a cut of 60 s (seen). It also ends what is blocked
-by a client that reads nothing for so long (Linux counts a closed window as unacknowledged; seen). And it must be
-shorter than the engine's own tcp_user_timeout (timeouts.deadPeerSeconds): whoever gives up first opens a new
-connection, so the server has to."""
+"""A server that has heard nothing for so long ends the backend, whether keepalives or data stay unacknowledged:
+keepalives alone do not cover data in flight (its backends outlived a cut of 60 s, seen). It also ends what is
+blocked by a client that reads nothing for so long: Linux counts a closed window as unacknowledged (seen). It
+must be shorter than the engine's own tcp_user_timeout (timeouts.deadPeerSeconds): an engine that gives up first
+opens new connections beside the old ones."""
 CLIENT_CHECK_INTERVAL: Final = "100ms"
 """A backend whose client vanished while a query runs ends within that time (PostgreSQL >= 14), and costs a working
 backend one poll(2). With 1s, 200 clients that are killed at once made 36 backends of 24; with this, 29 (seen)."""
