@@ -1,6 +1,6 @@
 # What a developer types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench bench-scaling simulate faults chaos venv lock up load down
+.PHONY: help demo test unit lint bench bench-scaling simulate faults chaos bugs venv lock up load down
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -41,6 +41,9 @@ faults: up ## Break everything in turn while clients work: make faults, or FAULT
 chaos: up ## Break three things at a time, by a seed: make chaos, or SEEDS=7, SEEDS=1-60 (about 2 min each)
 	@rm -f build/faults/outcomes.jsonl
 	@$(PLAY) -k through_chaos --seeds $(SEEDS); played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
+
+bugs: up ## Put three bugs into the cluster's images and see the end-to-end tests catch them (minutes each)
+	@$(PYTHON) -m tests.bugs
 
 SCENARIO ?= pooler-bound
 
