@@ -1,6 +1,7 @@
 """Clients survive: what was started ends, what was acknowledged is there, whatever happens to the poolers."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -13,6 +14,9 @@ from e2e.world import Pool, Postgres
 
 WORKERS = 20
 THINK_AFTER_SECONDS = 3.0
+ROWS, ROW_BYTES = 50_000, 1_000
+"""More than what fits into the buffers on the way."""
+PAUSE_SECONDS = 12.0
 
 
 @pytest.fixture
@@ -87,6 +91,15 @@ async def test_a_new_password_fails_no_connected_client_and_is_accepted_everywhe
     assert record.failures == []
     assert len(record.acknowledged) > WORKERS
     assert judged(record) == []
+
+
+def test_a_client_may_pause_in_the_middle_of_a_result(make_pool: MakePool) -> None:
+    pool = make_pool(read=None)
+    with psycopg.connect(pool.dsn()) as connection, connection.cursor() as cursor:
+        rows = cursor.stream(f"SELECT repeat('x', {ROW_BYTES}) FROM generate_series(1, {ROWS})")
+        next(rows)
+        time.sleep(PAUSE_SECONDS)
+        assert sum(1 for _ in rows) == ROWS - 1
 
 
 SAMPLE_PASSWORD = "sample-app-password"

@@ -13,8 +13,10 @@ from pgpool_operator.api import (
     parse_pgbudget,
     parse_pgpool,
 )
+from pgpool_operator.budget.death import HOLD_INFERRED_SECONDS
 from pgpool_pooler.contract import PoolMode
 from pgpool_pooler.contract import Timeouts as WireTimeouts
+from pgpool_pooler.engines.pgbouncer.config import KEEPALIVE_INTERVAL, UNHEARD_SECONDS
 
 MINIMAL: dict[str, Any] = {
     "apiVersion": "pgpool.dev/v1alpha1",
@@ -154,3 +156,11 @@ def test_a_status_is_written_in_camel_case() -> None:
 def test_the_timeouts_of_the_spec_are_those_that_the_pods_understand() -> None:
     assert WireTimeouts.model_validate(Timeouts().model_dump()) == WireTimeouts()
     assert set(WireTimeouts.model_fields) == set(Timeouts.model_fields)
+
+
+def test_no_pool_may_give_up_a_silent_connection_before_postgresql_has() -> None:
+    noticed = UNHEARD_SECONDS + KEEPALIVE_INTERVAL
+    assert noticed < HOLD_INFERRED_SECONDS
+    Timeouts(dead_peer_seconds=25)
+    with pytest.raises(ValidationError):
+        Timeouts(dead_peer_seconds=noticed)
