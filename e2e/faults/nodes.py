@@ -67,6 +67,7 @@ def stopped_and_released(stage: Stage) -> Iterator[None]:
     victim = stage.occupied_victim()
     lost = [name_of(pod) for pod in stage.pool.pods() if pod["spec"]["nodeName"] == victim]
     run("docker", "stop", "--time=0", victim)
+    eventually("no pod is scheduled there any more", lambda: _unreachable(stage))
     _replace_the_lost(stage)
     held = eventually("the connections of the lost pods are held", lambda: _held(stage))
     for name in lost:
@@ -77,6 +78,12 @@ def stopped_and_released(stage: Stage) -> Iterator[None]:
     yield
     stage.kubectl.patch("pgbudget", "main-a-0", {"spec": {"release": None}})
     stage.mend_victim()
+
+
+def _unreachable(stage: Stage) -> bool:
+    node = stage.kubectl.get("node", stage.victim)
+    assert node is not None
+    return "node.kubernetes.io/unreachable" in {taint["key"] for taint in node["spec"].get("taints", ())}
 
 
 def _held(stage: Stage) -> str:
