@@ -1,6 +1,8 @@
-"""What the client makes of the API server's answers, and of none."""
+"""What the client asks of the API server, and makes of its answers, and of none."""
 
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -8,7 +10,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from pgpool_operator.cluster import events
 from pgpool_operator.cluster.api import Api, ApiError
-from pgpool_operator.cluster.kinds import POD
+from pgpool_operator.cluster.kinds import PGPOOL, POD
 
 POOL = {
     "apiVersion": "pgpool.dev/v1alpha1",
@@ -22,8 +24,12 @@ class Server:
 
     def __init__(self) -> None:
         self.status = 200
+        self.asked: list[tuple[str, str, Any]] = []
+        """Method, path and body of each request."""
 
-    async def answer(self, _request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.text()
+        self.asked.append((request.method, request.path, json.loads(body) if body else None))
         return web.json_response({"kind": "Status", "message": "in its own words"}, status=self.status)
 
 
@@ -75,3 +81,27 @@ async def test_no_answer_is_a_refusal_too_so_that_it_is_retried_like_one(
 async def test_an_event_that_cannot_be_posted_fails_nothing(api: Api, server: Server) -> None:
     server.status = 403
     await events.post(api, POOL, "Normal", "Serving", "write 2/2 pods")
+
+
+async def test_a_grant_is_for_exactly_the_pod_that_was_observed(api: Api, server: Server) -> None:
+    pod = {"metadata": {"name": "app-1", "namespace": "shop", "uid": "1", "resourceVersion": "7"}}
+    await api.annotate(pod, {"pgpool.dev/poke": "2"})
+    [(method, path, body)] = server.asked
+    assert (method, path) == ("PATCH", "/api/v1/namespaces/shop/pods/app-1")
+    assert body == {
+        "metadata": {"uid": "1", "resourceVersion": "7", "annotations": {"pgpool.dev/poke": "2"}},
+    }
+
+
+async def test_a_status_replaces_only_the_version_that_was_observed(api: Api, server: Server) -> None:
+    await api.replace_status(PGPOOL, POOL, {"seen": 1})
+    [(method, path, body)] = server.asked
+    assert (method, path) == ("PUT", "/apis/pgpool.dev/v1alpha1/namespaces/shop/pgpools/app/status")
+    assert body == {**POOL, "status": {"seen": 1}}
+
+
+async def test_only_the_object_that_was_observed_is_deleted(api: Api, server: Server) -> None:
+    await api.delete(PGPOOL, POOL)
+    [(method, path, body)] = server.asked
+    assert (method, path) == ("DELETE", "/apis/pgpool.dev/v1alpha1/namespaces/shop/pgpools/app")
+    assert body["preconditions"] == {"uid": "1", "resourceVersion": "1"}
