@@ -82,7 +82,7 @@ class Book:
                 continue
             if not pod.assigned and _has_left(pod.report, entry):
                 del self.entries[uid]
-            elif pod.report.acknowledged == entry.generation:
+            elif _has_given_back(pod.report, entry):
                 self.entries[uid] = replace(entry, reserved=entry.cap)
 
     def bury(self) -> float | None:
@@ -278,6 +278,12 @@ def _ambiguous(pod: PodView, entry: Reservation) -> bool:
 def _has_left(report: Report, entry: Reservation) -> bool:
     """It follows a grant for elsewhere, refuses what this server still has on its way, and holds nothing here."""
     return report.acknowledged > entry.generation and report.cap_here == 0 and report.open_here == 0
+
+
+def _has_given_back(report: Report, entry: Reservation) -> bool:
+    """It follows the grant that is here. The generation alone does not tell: before the ledger was rolled back, or the
+    grant on the pod was altered, the pod may have accepted another one of that generation, and refuses this."""
+    return report.acknowledged == entry.generation and report.cap_here <= entry.cap
 
 
 def _settled(pod: PodView, entry: Reservation | None) -> bool:

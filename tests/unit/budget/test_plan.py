@@ -500,6 +500,24 @@ def test_another_cap_of_the_same_generation_shows_that_a_ledger_was_rolled_back(
     assert decided.ledger.recovering
 
 
+def test_a_pod_that_follows_another_grant_of_the_generation_that_it_acknowledges_gives_nothing_back() -> None:
+    """The ledger came to that generation a second time after it was rolled back; the pod refuses its grant."""
+    before = ledger(reservation("a", 0, reserved=8, generation=2))
+    refuses = replace(granted("a", 0, 2), report=Report(2, 2, cap_here=6, open_here=0), stale=True)
+    decided = step(before, refuses, newcomer("b"))
+    assert caps(decided) == {"a": (6, 8), "b": (4, 4)}
+    assert decided.orders["a"] == Order(3, 6)
+    assert caps(step(decided.ledger, granted("a", 6, 3), granted("b", 4))) == {"a": (6, 6), "b": (6, 6)}
+
+
+def test_a_lower_cap_written_on_a_pod_by_hand_gives_nothing_back() -> None:
+    """It was altered after the pod had accepted it: the pod refuses it, and has what it had."""
+    altered = replace(granted("a", 2, 3), report=Report(3, 3, cap_here=8, open_here=0), stale=True)
+    decided = step(ledger(reservation("a", 8, generation=3)), altered, newcomer("b"))
+    assert caps(decided)["a"][1] == 8
+    assert decided.ledger.reserved <= 12
+
+
 def test_an_old_report_makes_nothing_grow() -> None:
     """Of a second operator, whose copy is older than the ledger: it is counted, never granted again."""
     old = replace(granted("a", 4, 3), report=Report(2, 2, cap_here=8, open_here=8))

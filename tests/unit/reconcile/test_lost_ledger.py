@@ -10,8 +10,9 @@ from pgpool_operator.cluster.kinds import NODE, PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Change
 from pgpool_operator.reconcile.bookkeeping import seal_of
 from pgpool_operator.reconcile.budget import BudgetReconciler
+from pgpool_operator.status.problems import GRANT_REFUSED
 from pgpool_operator.watching import slim
-from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, ServerGrant
+from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, Problem, ServerGrant
 from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
 from tests.support.shop import LEDGER, PORT, Shop, pod_manifest, pool_manifest, state_of
 
@@ -337,6 +338,29 @@ async def test_nothing_grows_in_a_rolled_back_ledger_while_a_pod_without_its_gra
     assert shop.grant("app-2") is None
     assert shop.grant("app-3") is None
     shop.agents.states["uid-app-2"] = followed
+    await settle(shop, reconciler)
+    assert recovering(shop) == ""
+    assert sum(reserved(shop).values()) == held(shop) == 24
+
+
+async def test_a_pod_that_refuses_a_generation_that_was_granted_twice_keeps_what_it_has() -> None:
+    """The ledger of before it shrank, and the grant taken off it while nobody hears it: what that ledger grants
+    next has the generation of what the pod follows."""
+    shop, before = await shop_that_grew()
+    pod, followed = shop.server.there(POD, "app-1"), shop.agents.states.pop("uid-app-1")
+    del pod["metadata"]["annotations"][GRANT_ANNOTATION]
+    shop.server.save(POD, pod)
+    roll_back(shop, before)
+    reconciler = reconciler_of(shop)
+    await reconciler.reconcile("shop", LEDGER)
+    sent = shop.grant("app-1")
+    assert sent is not None
+    assert (sent.generation, sent.servers[0].cap) == (followed.generation, 0)
+    refused = Problem(field="", text="altered", reason=GRANT_REFUSED)
+    shop.agents.states["uid-app-1"] = followed.model_copy(update={"problems": (refused,)})
+    await reconciler.reconcile("shop", LEDGER)
+    assert reserved(shop)["app-1"] >= followed.servers[0].cap == 12
+    shop.answer()
     await settle(shop, reconciler)
     assert recovering(shop) == ""
     assert sum(reserved(shop).values()) == held(shop) == 24
