@@ -362,6 +362,29 @@ def silent_without_its_grant(*, lost: bool) -> None:
     use_all(world)
 
 
+def granted_one_generation_twice() -> None:
+    """A pod shrinks for a third one, somebody takes the grant off it, and it is not heard.
+
+    The ledger of before that grants it nothing, in the generation of what the pod has. Then it is heard, and a
+    fourth one comes.
+    """
+    world = World(budget=6)
+    silent = world.pods["p1"]
+    settle(world)
+    before = len(world.past["x"]) - 1
+    world.create("x")
+    settle(world)
+    use_all(world)
+    world.silence(silent)
+    world.strip(silent)
+    world.roll_back("x", before)
+    settle(world)
+    world.silence(silent)
+    world.create("x")
+    settle(world)
+    use_all(world)
+
+
 def takes_every_dead_pod_for_freed(book: Book) -> None:
     book.freed |= {uid for uid, pod in book.views.items() if pod.life.dead}
     ADOPT(book)
@@ -373,6 +396,10 @@ def overlooks_that_a_grant_was_taken_off(_: PodView) -> bool:
 
 def takes_who_has_no_grant_for_never_started(book: Book, pod: PodView) -> bool:
     return ACCOUNTED_FOR(book, replace(pod, started=False))
+
+
+def goes_by_the_generation_alone(report: Report, entry: Reservation) -> bool:
+    return report.acknowledged == entry.generation
 
 
 ADOPT, ACCOUNTED_FOR = Book.adopt, Book._accounted_for
@@ -395,6 +422,12 @@ RARE_PLAN_MUTANTS: dict[str, tuple[Callable[[], None], object, str, Callable[...
         Book,
         "_accounted_for",
         takes_who_has_no_grant_for_never_started,
+    ),
+    "a generation tells whose grant it is": (
+        granted_one_generation_twice,
+        rules,
+        "_has_given_back",
+        goes_by_the_generation_alone,
     ),
 }
 """What happens, and the rule that is not kept: too rare for walks."""

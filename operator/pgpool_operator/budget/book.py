@@ -281,8 +281,8 @@ def _has_left(report: Report, entry: Reservation) -> bool:
 
 
 def _has_given_back(report: Report, entry: Reservation) -> bool:
-    """It follows the grant that is here. The generation alone does not tell: before the ledger was rolled back, or the
-    grant on the pod was altered, the pod may have accepted another one of that generation, and refuses this."""
+    """It follows the grant that is here. The generation alone does not tell: before the ledger was rolled back, or
+    the grant on the pod was altered, the pod may have accepted another one of that generation, and refuses this."""
     return report.acknowledged == entry.generation and report.cap_here <= entry.cap
 
 
