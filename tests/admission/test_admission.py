@@ -325,6 +325,7 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "unknown": 0,
         "recovering": False,
         "seal": "0123456789abcdef",
+        "freed": ["77aa"],
         "pools": ["shop/app"],
         "grants": [grant],
         "conditions": [condition("Ready", "InUse")],
