@@ -10,8 +10,9 @@ What is modelled
 
 Which part stands for which code
     adopt, take_in_annotation, count_what_is_reported   Book.adopt, _taken_in, Book._count_what_is_reported
+    conceals, grant_what_is_there                       _conceals, Book._grant_what_is_there
     accounted_for                                       Book._accounted_for, Book.awaited
-    settle, has_left                                    Book.settle, _has_left                          (R2)
+    settle, has_left                                    Book.settle, _has_given_back, _has_left         (R2)
     bury, write off                                     Book.bury, Book._written_off                    (R3, R3b)
     shrink, grow, renew                                 Book.shrink, Book.grow, Book.renew              (R1, R5)
     send                                                reconcile: PATCH with the pod's resourceVersion (R5)
@@ -33,9 +34,10 @@ Assumed
     A person who releases a pod by name speaks the truth: its backends are gone. The file with the grant never shows
     an older one than it has shown (the kubelet's projection), and an agent without its disk waits for its ghosts like
     any other that starts. Grants that were decided, but not sent, when a ledger was lost are not sent any more. A
-    backup of a ledger is restored when ghosts have ended and every pod has its annotation. The object of a dead pod,
-    with its annotation, is there until an operator has looked at what was lost or restored. Somebody may take the
-    annotation off a pod that was Ready with it, before a ledger is lost.
+    backup of a ledger is restored alone, when ghosts have ended: each pod has the annotation that was sent last, or
+    none, as somebody took it off a pod that was Ready with it, before that. (Were annotations restored with it, a pod
+    that nobody hears would have something that nothing tells of.) The object of a dead pod, with its annotation, is
+    there until an operator has looked at what was lost or restored.
 
 Sizes: N pods, S servers, B connections on each, LAST generations for a pod. What a configuration has:
     LIFE       processes end, nodes fall silent, people release
@@ -64,7 +66,7 @@ A mutant, M_..., leaves one rule out. GOAL_... asserts that something never happ
 #define UNKNOWN 1
 #define DEAD 2
 
-#define W (LAST + 2)                          /* adoption may need one generation more than everybody else */
+#define W (LAST + 3)                          /* what recovers may need two generations more than everybody else */
 #define OF(s, p) ((s) * N + (p))
 #define ORDER(s, p, g) order[OF(s, p) * W + (g)]
 
@@ -96,10 +98,14 @@ bool forgot[N];                               /* the agent has no persisted gran
 #ifdef M_LOST_DISK_DOES_NOT_WAIT
 bool hasty[N];
 #endif
+#ifdef LOSS
+bool faulted;
+bool refused[N];                              /* the grant on it is not newer than held, nor the same */
+#endif
 
 /* Scratch; each step sets what it reads */
 hidden byte each, grant, wanted, total, on_server, new_cap, new_reserved, counted, next_number, known_number;
-hidden byte got_there, lagging, is_news, used_up, trusted, all_told, heard[N];
+hidden byte got_there, lagging, is_news, trusted, all_told, heard[N];
 
 /* ---------------------------------------------------------------- grants and their numbers */
 
@@ -209,22 +215,34 @@ inline outdate_sleeper(s) {
 inline outdate_sleeper(s) { skip }
 #endif
 
+#ifdef LOSS
+#define TOLD_GENERATION(p) (heard[p] -> HEARD_GENERATION(p) : 0)
+/* Which grant a number stands for: of the numbers up to held, only what held was is kept. */
+#define UNUSED(p, number) ((number) > held[p])
+#define IS_HELD(p, number) ((number) == held[p] && (!faulted || (gen[p] == held[p] && cap[p] == CAP_AT(0, p, held[p]))))
+#else
+#define TOLD_GENERATION(p) HEARD_GENERATION(p)
+#define UNUSED(p, number) true
+#define IS_HELD(p, number) true
+#endif
+
 /* Above all that the pod was or will be granted by anybody (R5) */
 inline choose_next(s, p) {
 #ifdef M_GENERATION_PER_LEDGER
 	next_number = (gen[OF(s, p)] == 0 -> 1 + s : gen[OF(s, p)] + 2)
 #else
-	known_number = (lagging -> 0 : MAX(MAX(annotation[p], ELSEWHERE(s, p)), HEARD_GENERATION(p)));
+	known_number = (lagging -> 0 : MAX(MAX(annotation[p], ELSEWHERE(s, p)), TOLD_GENERATION(p)));
 	next_number = MAX(gen[OF(s, p)], known_number) + 1
 #endif
 }
 
 /* Reserve before sending (R1): from here on the grant may reach the pod whenever it likes. */
 inline commit(s, p) {
+	assert(next_number < W);
 	cap[OF(s, p)] = new_cap; reserved[OF(s, p)] = new_reserved; gen[OF(s, p)] = next_number;
-	/* not newer than the annotation: it will never be written */
+	/* not newer than the annotation: it will never be written; not newer than what the pod has: it is refused */
 	if
-	:: NEWER(p, next_number, annotation[p]) -> ORDER(s, p, next_number) = 1 + new_cap
+	:: NEWER(p, next_number, annotation[p]) && UNUSED(p, next_number) -> ORDER(s, p, next_number) = 1 + new_cap
 	:: else
 	fi;
 	outdate_sleeper(s)
@@ -257,7 +275,11 @@ inline free(s, p) {
 #ifdef M_OLD_ACKNOWLEDGEMENT
 #define SETTLES(s, p) (acknowledged[p] > 0)
 #else
+#ifdef M_A_NUMBER_TELLS_THE_GRANT
 #define SETTLES(s, p) (acknowledged[p] == gen[OF(s, p)])
+#else
+#define SETTLES(s, p) (acknowledged[p] == gen[OF(s, p)] && CAP_HERE(s, p) <= cap[OF(s, p)])
+#endif
 #endif
 
 #ifdef M_DEAD_IS_DRAINED
@@ -280,13 +302,12 @@ inline free(s, p) {
 #define SETTLED(s, p) (gen[OF(s, p)] == 0 || (heard[p] && acknowledged[p] >= gen[OF(s, p)]))
 
 #ifdef LOSS
-bool faulted;
 byte old_cap[N], old_reserved[N], old_gen[N]; bool backed_up;
 #ifdef LIFE
 bool freed[N], old_freed[N];                  /* gave back all when it was dead or written off */
 #endif
 
-#define ANNOTATED_HERE(s, p) (annotation[p] > 0 && ORDER(s, p, annotation[p]) > 0 -> annotation[p] : 0)
+#define ANNOTATED_HERE(s, p) (annotation[p] > 0 && !refused[p] && ORDER(s, p, annotation[p]) > 0 -> annotation[p] : 0)
 
 /* The grant on the pod is newer than the ledger, or not what the ledger says: it counts. */
 inline take_in_annotation(s, p) {
@@ -300,7 +321,11 @@ inline take_in_annotation(s, p) {
 	fi
 }
 
+#ifdef M_UNKNOWN_GENERATION_IS_NO_NEWS
+#define MAY_BE_NEWS(s, p) false
+#else
 #define MAY_BE_NEWS(s, p) (gen[OF(s, p)] > 0 || MAX(annotation[p], ELSEWHERE(s, p)) == 0)
+#endif
 
 /* What is only reported is counted, but not granted. */
 inline take_in_report(s, p) {
@@ -309,13 +334,8 @@ inline take_in_report(s, p) {
 	:: counted > reserved[OF(s, p)] || (MAY_BE_NEWS(s, p) && HEARD_GENERATION(p) >
 			MAX(gen[OF(s, p)], MAX(annotation[p], ELSEWHERE(s, p)))) ->
 		is_news = true; lagging = false; choose_next(s, p);
-		used_up = next_number >= W;
-		if
-		:: !used_up ->
-			new_cap = MIN(cap[OF(s, p)], CAP_HERE(s, p)); new_reserved = MAX(counted, reserved[OF(s, p)]);
-			commit(s, p)
-		:: else
-		fi
+		new_cap = MIN(cap[OF(s, p)], CAP_HERE(s, p)); new_reserved = MAX(counted, reserved[OF(s, p)]);
+		commit(s, p)
 	:: else
 	fi
 }
@@ -331,7 +351,11 @@ inline take_in_report(s, p) {
 #endif
 
 /* It had a grant, as it was Ready once, and neither it nor its object tells of it. */
+#ifdef M_WHO_WAS_READY_CONCEALS_NOTHING
+#define CONCEALS(p) false
+#else
 #define CONCEALS(p) (verdict[p] != DEAD && !heard[p] && annotation[p] == 0 && held[p] > 0)
+#endif
 
 #ifdef M_WITHOUT_A_GRANT_IS_NEVER_STARTED
 #define NEVER_STARTED(p) true
@@ -347,6 +371,18 @@ inline take_in_report(s, p) {
 	: annotation[p] == 0 && ELSEWHERE(s, p) == 0 && NEVER_STARTED(p)))
 #endif
 
+/* No pod is granted more than it has: the rest may never have been reserved, or have been given to another since. */
+inline grant_what_is_there(s, p) {
+	counted = MAX((refused[p] -> cap[OF(s, p)] : CAP_AT(s, p, ANNOTATED_HERE(s, p))), (heard[p] -> CAP_HERE(s, p) : 0));
+	if
+	:: counted < cap[OF(s, p)] ->
+		lagging = false; choose_next(s, p);
+		new_cap = counted; new_reserved = reserved[OF(s, p)];
+		commit(s, p)
+	:: else
+	fi
+}
+
 inline count_what_is_reported(s) {
 	wanted = 0; all_told = true;
 	do
@@ -357,6 +393,9 @@ inline count_what_is_reported(s) {
 			reserved[OF(s, wanted)] = MAX(reserved[OF(s, wanted)], MAX(CAP_HERE(s, wanted), OPEN_HERE(s, wanted)))
 		:: else
 		fi;
+#endif
+#ifndef M_RECOVERING_GRANTS_WHAT_IT_SAYS
+		if :: gen[OF(s, wanted)] > 0 -> grant_what_is_there(s, wanted) :: else fi;
 #endif
 		if :: !ACCOUNTED_FOR(s, wanted) -> all_told = false :: else fi;
 		wanted++
@@ -393,7 +432,7 @@ inline adopt(s) {
 /* Which agents answer in time is chance; only a recovering ledger minds. */
 inline look(s) {
 	d_step {
-		used_up = false; each = 0;
+		each = 0;
 		do
 		:: each < N -> heard[each] = HEARABLE(each); each++
 		:: else -> break
@@ -407,9 +446,10 @@ inline look(s) {
 	:: else
 	fi;
 #ifndef M_LOSS_GOES_UNNOTICED
-	d_step { adopt(s); skip };
+	d_step { adopt(s); skip }
+#else
+	skip
 #endif
-	!used_up                                  /* out of generations: this way ends here */
 }
 #define FREE_TO_GROW(s) (!recovering[s])
 #ifdef M_RECOVERING_GROWS
@@ -565,11 +605,17 @@ inline send(s, p, number) {
 	ORDER(1 - (s), p, number) = 0;
 #endif
 #endif
-	annotation[p] = number
+	annotation[p] = number;
+#ifdef LOSS
+	refused[p] = false
+#endif
 }
 
 #define SENDABLE(s, p, number) (number < W && ORDER(s, p, number) > 0 && NEWER(p, number, annotation[p]) \
-	&& number != annotation[p] && (annotation[p] > 0 || number >= held[p]))
+	&& number != annotation[p] && (UNUSED(p, number) || IS_HELD(p, number)))
+
+/* The pod has a grant of that number, or a newer one, from a ledger that is no more. */
+#define WILL_BE_REFUSED(p) (faulted && gen[p] > annotation[p] && gen[p] <= held[p] && !IS_HELD(p, gen[p]))
 
 active [S * N] proctype Operator() {
 	byte p = (_pid - SLEEPERS) % N, s = (_pid - SLEEPERS) / N;
@@ -578,8 +624,16 @@ active [S * N] proctype Operator() {
 	:: d_step { SENDABLE(s, p, 2) -> send(s, p, 2) }
 	:: d_step { SENDABLE(s, p, 3) -> send(s, p, 3) }
 	:: d_step { SENDABLE(s, p, 4) -> send(s, p, 4) }
+#if LAST >= 3
+	:: d_step { SENDABLE(s, p, 5) -> send(s, p, 5) }
+#endif
 #ifdef LOSS
-	:: atomic { recovering[s] || faulted -> look(s) }
+	:: atomic { recovering[s] || faulted ->
+		look(s);
+		if
+		:: d_step { WILL_BE_REFUSED(p) -> annotation[p] = gen[p]; refused[p] = true }
+		:: skip
+		fi }
 #endif
 	:: atomic { gen[OF(s, p)] > 0 && !ended[p] && (HAS_LEFT(s, p) || SETTLES(s, p)) ->
 		look(s);
@@ -675,8 +729,9 @@ active [N] proctype Pod() {
 	:: d_step { !ended[p] && TAKES(p, 1) -> take_in(p, 1) }
 	:: d_step { !ended[p] && TAKES(p, 2) -> take_in(p, 2) }
 	:: d_step { !ended[p] && TAKES(p, 3) -> take_in(p, 3) }
-#if LAST >= 3
 	:: d_step { !ended[p] && TAKES(p, 4) -> take_in(p, 4) }
+#if LAST >= 3
+	:: d_step { !ended[p] && TAKES(p, 5) -> take_in(p, 5) }
 #endif
 	/* first start, or after a restart: only when nothing of its own lingers (R4, R6) */
 	:: d_step { !ended[p] && held[p] > 0 && !FORGOT(p) && in_force[p] == 0 && NOTHING_LINGERS(p) ->
@@ -791,7 +846,7 @@ inline clear_backup() {
 inline nobody_is_out_of_sight() {
 	each = 0; is_news = true;
 	do
-	:: each < N -> if :: ALL_GHOSTS(each) > 0 || annotation[each] < held[each] -> is_news = false :: else fi; each++
+	:: each < N -> if :: ALL_GHOSTS(each) > 0 -> is_news = false :: else fi; each++
 	:: else -> break
 	od
 }

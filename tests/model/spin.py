@@ -13,6 +13,8 @@ from e2e.cluster.shell import CommandError, GroundError, run
 MODEL = Path(__file__).with_name("ledger.pml")
 SEARCH_SECONDS = 300.0
 _DEPTH = 100_000
+_OPTIMIZED = ("-O1", "-finline-small-functions", "-fpartial-inlining")
+"""What -O2 makes is no faster, and takes three times as long to make."""
 _REMEDY = "install spin (Debian: apt-get install spin) and a C compiler"
 
 
@@ -51,8 +53,8 @@ def search(settings: str, directory: Path, *, long: bool = False) -> Search:
     start = time.monotonic()
     run("spin", *(f"-D{macro}" for macro in settings.split()), "-a", MODEL, cwd=directory)
     # Partial order reduction gains nothing where every step touches what is shared; -w: only asserts are checked.
-    level = "-O2" if long else "-O0"
-    run("gcc", level, "-w", "-DSAFETY", "-DNOREDUCE", "-DVECTORSZ=256", "-o", "pan", "pan.c", cwd=directory)
+    flags = _OPTIMIZED if long else ("-O0",)
+    run("gcc", *flags, "-w", "-DSAFETY", "-DNOREDUCE", "-DVECTORSZ=256", "-o", "pan", "pan.c", cwd=directory)
     said = run("./pan", "-E", f"-m{_DEPTH}", cwd=directory, timeout=SEARCH_SECONDS)
     return _read(said, time.monotonic() - start)
 
