@@ -72,17 +72,28 @@ _THE_LEDGER = (
         name="released-by-an-old-acknowledgement",
         promise="release only on acknowledgement of the current generation",
         file=_BOOK,
-        right="elif pod.report.acknowledged == entry.generation:",
-        wrong="elif pod.report.acknowledged > 0:",
+        right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
+        wrong="return report.acknowledged > 0\n",
         caught_by=(f"{_TEST_PLAN}::test_nothing_is_released_but_on_the_current_generation",),
     ),
     Bug(
         name="released-on-acceptance",
         promise="release only once drained: that a pod follows a grant says not that it has given back",
         file=_BOOK,
-        right="elif pod.report.acknowledged == entry.generation:",
-        wrong="elif pod.report.generation == entry.generation:",
+        right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
+        wrong="return report.generation == entry.generation\n",
         caught_by=(f"{_TEST_PLAN}::test_nothing_is_released_but_on_the_current_generation",),
+    ),
+    Bug(
+        name="released-by-another-grant-of-the-same-generation",
+        promise="release only on acknowledgement of what was granted: a restored ledger may use a generation twice",
+        file=_BOOK,
+        right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
+        wrong="return report.acknowledged == entry.generation\n",
+        caught_by=(
+            f"{_TEST_PLAN}::"
+            "test_a_pod_that_follows_another_grant_of_the_generation_that_it_acknowledges_gives_nothing_back",
+        ),
     ),
     Bug(
         name="grown-while-another-grant-is-on-its-way",
@@ -762,8 +773,8 @@ ON_THE_CLUSTER = (
         name="cluster-released-on-acceptance",
         promise="release only once drained: that a pod follows a grant says not that it has given back",
         file=_BOOK,
-        right="elif pod.report.acknowledged == entry.generation:",
-        wrong="elif pod.report.generation == entry.generation:",
+        right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
+        wrong="return report.generation == entry.generation\n",
         caught_by=("e2e/test_budget.py",),
     ),
     Bug(
