@@ -106,7 +106,7 @@ def test_a_wrong_password_until_it_is_right(make_pool: MakePool, kube: Kubectl) 
         said = 'auth.userSecrets[0]: password authentication failed for user "main-app" (seen by 2 of 2 pods)'
         eventually("both pods say so", lambda: pool.condition("DatabaseReachable")["message"] == said)
         pool.wait_for("Ready", "False", "DatabaseUnreachable")
-        assert pool.condition("ConfigValid")["status"] == "True", "the Secret is well-formed"
+        pool.wait_for("ConfigValid", "True")  # the Secret is well-formed
         assert "password authentication failed" in warned(pool, "DatabaseUnreachable")
         waiting = uids(pool)
         write_secret(kube, "wrong", user)

@@ -22,7 +22,8 @@ COMMIT;"""
 
 def kill_leader(operator: Kubectl) -> None:
     """The operator's leader is killed at once, in the middle of whatever it does."""
-    operator("delete", "pod", leader(operator), "--grace-period=0", "--force")
+    leading = eventually("an operator leads", lambda: leader(operator))
+    operator("delete", "pod", leading, "--grace-period=0", "--force")
 
 
 KILL_ENGINE = """
@@ -72,7 +73,6 @@ def disturb_everything(pool: Pool, operator: Kubectl) -> None:
         print(what)  # noqa: T201
         act()
         kill_leader(operator)
-        eventually("an operator leads", lambda: leader(operator))
         pool.wait_settled()
 
 

@@ -68,8 +68,10 @@ class Postgres:
         """Apply it and wait until it replicates; it has a table that applications write to."""
         if self.kubectl.get("namespace", self.kubectl.namespace) is None:
             self.kubectl("create", "namespace", self.kubectl.namespace)
-        self.kubectl.apply(*self._manifests())
-        for member in ("main-a", "main-b"):
+        manifests = list(self._manifests())
+        # A replica copies the primary when it first starts: one that comes before a new primary follows another.
+        for member, other in (("main-a", "main-b"), ("main-b", "main-a")):
+            self.kubectl.apply(*(each for each in manifests if each["metadata"]["name"] != other))
             self.kubectl("rollout", "status", f"statefulset/{member}", "--timeout=240s")
         eventually("the replica streams", self._streams)
         self.query("CREATE TABLE IF NOT EXISTS judged (id bigint PRIMARY KEY)")

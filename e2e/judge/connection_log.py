@@ -7,7 +7,7 @@ at every instant: nothing can open and close unseen between two samples.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _AUTHORIZED = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*connection authorized: user=(?P<user>\S+)")
 _GONE = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*disconnection: session time: ")
@@ -15,6 +15,7 @@ _REFUSED = re.compile(
     r"^\S+ \S+ \S+ \[(?P<pid>\d+)\].*FATAL: .*"
     r"(too many connections for (role|database)|too many clients|remaining connection slots)"
 )
+_TOLD = 40
 _STARTED = re.compile(r"LOG:  database system is ready to accept connections")
 
 
@@ -29,6 +30,8 @@ class Verdict:
     opened: int
     refused: int
     """Logins that a CONNECTION LIMIT or max_connections turned away."""
+    before: tuple[str, ...] = field(default=(), repr=False)
+    """The last lines up to the one that made the peak: whose sessions came and went."""
 
 
 def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int] = ()) -> Verdict:
@@ -36,7 +39,7 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
     lines = list(lines)
     turned_away = _turned_away(lines)
     present = set(open_before)
-    peak, at, opened, refused = len(present), "start", 0, 0
+    peak, at, opened, refused, before = len(present), "start", 0, 0, 0
     for number, line in enumerate(lines):
         if number in turned_away:
             continue
@@ -49,10 +52,10 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
             present.add(int(match["pid"]))
             opened += 1
             if len(present) > peak:
-                peak, at = len(present), match["at"]
+                peak, at, before = len(present), match["at"], number + 1
         elif match := _GONE.match(line):
             present.discard(int(match["pid"]))
-    return Verdict(peak, at, opened, refused)
+    return Verdict(peak, at, opened, refused, tuple(lines[max(0, before - _TOLD) : before]))
 
 
 def _turned_away(lines: Sequence[str]) -> frozenset[int]:

@@ -14,6 +14,7 @@ ROUND_SECONDS = 10
 
 _PROCESSED = re.compile(r"number of transactions actually processed: (\d+)")
 _FAILED = re.compile(r"number of failed transactions: (\d+)")
+_COMPLAINT = re.compile(r"^(?:pgbench: error|ERROR|FATAL|WARNING|DETAIL): .*", re.MULTILINE)
 _ABORTED = re.compile(r"client \d+ aborted")
 
 
@@ -26,6 +27,10 @@ class Result:
     aborted: int
     """Clients that lost their connection or got an error that ends them."""
     output: str
+
+    def complaints(self) -> list[str]:
+        """What pgbench said went wrong, each once."""
+        return sorted(set(_COMPLAINT.findall(self.output)))
 
 
 @dataclass

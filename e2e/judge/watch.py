@@ -9,7 +9,7 @@ from e2e.judge.load import Result
 from e2e.judge.pod_log import following
 from e2e.judge.sampler import Sampler, Samples
 from e2e.kube import eventually
-from e2e.world import USER, Postgres
+from e2e.world import BUDGET, USER, Postgres
 
 
 @dataclass
@@ -52,5 +52,8 @@ def report(title: str, seen: Watched, load: Result) -> None:
     print(  # noqa: T201
         f"{title}: log peak {log.peak} at {log.at} of {log.opened} logins, {log.refused} refused; "
         f"sampled peak {samples.peak} in {samples.taken} looks, longest gap {samples.longest_gap:.3f} s; "
-        f"pgbench {load.transactions} transactions, {load.failed} failed, {load.aborted} clients lost"
+        f"pgbench {load.transactions} transactions, {load.failed} failed, {load.aborted} clients lost",
+        *load.complaints(),
+        *(("up to the peak PostgreSQL wrote:", *log.before) if log.peak > BUDGET else ()),
+        sep="\n  ",
     )
