@@ -1,9 +1,12 @@
-"""When a grant counts as in force: what the ledger may release on."""
+"""When a grant counts as in force: what the ledger may release on, and how an engine gets there."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 SETTLED_SECONDS: Final = 0.2
-"""In force and drained for this long: longer than a connection that was being opened takes to show up."""
+"""In force and drained for this long: longer than a connection that was being opened takes to show up, and than
+PostgreSQL takes to end a backend whose connection was closed, where it gets its CPU."""
 
 
 class Acknowledgement:
@@ -24,12 +27,21 @@ class Acknowledgement:
             self.generation = max(self.generation, generation)
 
 
-class ShedPulse:
+@dataclass(frozen=True)
+class Shed:
+    """What an engine is told: to close `excess` connections per database, and whether to open any."""
+
+    excess: Mapping[str, int] = field(default_factory=dict)
+    opening: bool = True
+
+
+class Shedding:
     """When to make an engine shed connections: at once and for a while, then a short pulse each second.
 
-    Shedding closes every connection as it becomes free, also in databases that are within their limits. A long
-    transaction or session can keep a database above its limit for hours; the others must not pay for that with
-    a login per transaction.
+    It may close more than it has to, also in databases that are within their limits. What it closed in excess it
+    opens again, and not before PostgreSQL has ended the old ones: else a full pod would have more backends than
+    its cap. A long transaction or session can keep a database above its limit for hours; the others must not pay
+    for that with a login per transaction.
     """
 
     FIRST_SECONDS: Final = 0.5
@@ -38,12 +50,21 @@ class ShedPulse:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._closing = False
+        self._closed_at: float | None = None
 
-    def wanted(self, *, over_limit: bool, now: float) -> bool:
-        """Whether to shed now."""
-        if not over_limit:
+    def look(self, excess: Mapping[str, int], now: float) -> Shed:
+        """What to tell the engine now."""
+        closing = bool(excess) and self._in_pulse(now)
+        if not excess:
             self._since = None
-            return False
+        if closing or self._closing:
+            self._closed_at = now
+        self._closing = closing
+        ended = self._closed_at is None or now - self._closed_at >= SETTLED_SECONDS
+        return Shed(dict(excess) if closing else {}, opening=ended)
+
+    def _in_pulse(self, now: float) -> bool:
         if self._since is None:
             self._since = now
         elapsed = now - self._since

@@ -3,7 +3,6 @@ and takes one step towards it. Events only wake it up; it never depends on havin
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +21,7 @@ from pgpool_pooler.engines.base import (
 from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
 
 from . import grants, plan
-from .acknowledge import Acknowledgement, ShedPulse
+from .acknowledge import Acknowledgement, Shed, Shedding
 from .cpu import cpu_available
 from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock, drain
@@ -63,7 +62,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._reach = Reachability()
         self._acknowledgement = Acknowledgement()
-        self._pulse = ShedPulse()
+        self._shedding = Shedding()
         self._crowd = Crowd()
         self._grant = store.grant()
         self._materials = Materials(store)
@@ -77,8 +76,7 @@ class Supervisor:
         self._seen = True
         self._unsure = False
         self._move_since: float | None = None
-        self._shedding: bool | None = False
-        self._shed_until = 0.0
+        self._shed_told: Shed | None = Shed()
         self._drain: asyncio.Task[None] | None = None
         self._leaving = False
         self._ticked_at = clock.now()
@@ -156,10 +154,10 @@ class Supervisor:
             return 0.0
         settled = plan.settled(view)
         self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
-        await self._shed(plan.over_limit(view))
+        await self._shed()
         self._enquire(view)
         acknowledged = self._acknowledgement.generation == self._grant.generation
-        if not settled or not acknowledged or self._shedding:
+        if not settled or not acknowledged or self._shed_told != Shed():
             return BUSY_TICK_SECONDS
         return min(TICK_SECONDS, self._reach.room_in(self._clock.now()) or TICK_SECONDS)
 
@@ -256,7 +254,7 @@ class Supervisor:
         self._reach.observed(self._status, now)
 
     def _ended(self, how: str) -> None:
-        self._in_force, self._unsure, self._shedding = None, False, False
+        self._in_force, self._unsure, self._shed_told = None, False, Shed()
         self._lives.crashed(self._clock.now())
         self._may_have_left_backends()
         self._engine_error = f"{how} ({self._engine.last_words or 'no error said'})"
@@ -316,15 +314,11 @@ class Supervisor:
 
     def _applied(self, setup: Setup) -> None:
         before = self._in_force
-        self._shedding, self._unsure = False, False
+        self._unsure = False
         self._in_force_is(setup)
-        if before is None:
-            return
-        if (before.host, before.port) != (setup.host, setup.port):
+        if before is not None and (before.host, before.port) != (setup.host, setup.port):
             self._reach = Reachability()
             self._enquiries.server_changed()
-        if _more_crowded(before.crowd, setup.crowd):
-            self._shed_until = self._clock.now() + ShedPulse.FIRST_SECONDS
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup
@@ -343,15 +337,14 @@ class Supervisor:
             if rejected.ran:
                 self._may_have_left_backends()
 
-    async def _shed(self, over_limit: bool) -> None:
-        now = self._clock.now()
-        wanted = self._pulse.wanted(over_limit=over_limit, now=now) or now < self._shed_until
-        if wanted != self._shedding:
+    async def _shed(self) -> None:
+        wanted = self._shedding.look(self._status.excess, self._clock.now())
+        if wanted != self._shed_told:
             try:
-                await self._engine.shed(wanted)
-                self._shedding = wanted
+                await self._engine.shed(wanted.excess, opening=wanted.opening)
+                self._shed_told = wanted
             except EngineError as error:
-                self._shedding, self._engine_error = None, str(error)
+                self._shed_told, self._engine_error = None, str(error)
 
     def _enquire(self, view: plan.View) -> None:
         if view.in_force is None:
@@ -384,7 +377,7 @@ class Supervisor:
             self._begin_drain(unready_seconds=UNREADY_SECONDS)
         elif self._drain.done():
             self._drain.result()
-            self._drain, self._in_force, self._shedding, self._unsure = None, None, False, False
+            self._drain, self._in_force, self._unsure, self._shed_told = None, None, False, Shed()
             self._status = EngineStatus()
             self._may_have_left_backends()
 
@@ -421,10 +414,6 @@ class Supervisor:
     def _engine_name(self) -> str:
         offered = self._reading.material
         return offered.config.engine if offered is not None else "engine"
-
-
-def _more_crowded(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
-    return any(users > before.get(database, 1) for database, users in after.items())
 
 
 def _detail(step: plan.Step) -> dict[str, object]:

@@ -128,6 +128,8 @@ class EngineStatus:
     """(database, user) that have a usable connection."""
     queues: frozenset[tuple[str, str]] = frozenset()
     """(database, user) that have clients waiting; not the monitor's entry."""
+    excess: Mapping[str, int] = field(default_factory=dict)
+    """Database -> connections above what it, or one of its users, may have there; only those that have any."""
     max_clients: int = 0
     """Clients that the engine takes at most; 0: not known."""
     transactions: int = 0
@@ -246,8 +248,12 @@ class Engine(Protocol):
     async def revive(self, database: str) -> None:
         """Undo `retire`."""
 
-    async def shed(self, on: bool) -> None:
-        """While on, close connections as they become free, so that a full pool shrinks to its limit."""
+    async def shed(self, excess: Mapping[str, int], *, opening: bool) -> None:
+        """Close so many connections per database as they become free; without `opening`, open none meanwhile.
+
+        It goes on until the next call: more may close than were asked for. With nothing in excess and `opening`
+        the engine is as it was before.
+        """
 
     async def abort_busy(self) -> None:
         """Disconnect the clients that hold a connection, with it."""

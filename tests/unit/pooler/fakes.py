@@ -135,7 +135,17 @@ class FakeEngine:
         loads = {name: DatabaseLoad(open=count, usable=count) for name, count in self.open.items()}
         if self.clients:
             loads["app"] = DatabaseLoad(open=self.open.get("app", 0), clients=self.clients)
-        return EngineStatus(databases=loads, paused=self.paused, retired=frozenset(self.retired))
+        limits = self.setup.limits if self.setup is not None else {}
+        return EngineStatus(
+            databases=loads,
+            paused=self.paused,
+            retired=frozenset(self.retired),
+            excess={
+                name: count - limits[name]
+                for name, count in self.open.items()
+                if count > limits.get(name, count)
+            },
+        )
 
     async def pause(self) -> None:
         self.told.append("pause")
@@ -153,8 +163,8 @@ class FakeEngine:
         self.told.append(("revive", database))
         self.retired.discard(database)
 
-    async def shed(self, on: bool) -> None:
-        self.told.append(("shed", on))
+    async def shed(self, excess: Mapping[str, int], *, opening: bool) -> None:
+        self.told.append(("shed", dict(excess), opening))
 
     async def abort_busy(self) -> None:
         self.told.append("abort busy")

@@ -1,8 +1,9 @@
 """Rows as PgBouncer's SHOW commands give them."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from pgpool_pooler.engines.pgbouncer.status import engine_status
+from pgpool_pooler.engines.pgbouncer.status import Allowed, engine_status
 
 ZERO = dict.fromkeys(
     (
@@ -66,6 +67,7 @@ STATUS = engine_status(
     ],
     [{"key": "active", "value": "no"}, {"key": "paused", "value": "yes"}],
     700,
+    {},
 )
 
 
@@ -77,6 +79,28 @@ def test_connections_being_opened_count_as_open_but_not_as_usable() -> None:
 def test_users_share_a_database_and_the_longest_wait_counts() -> None:
     app = STATUS.databases["app"]
     assert (app.active, app.clients, app.waiting, app.max_wait_seconds) == (3, 6, 2, 1.5)
+
+
+def excess(current: int, allowed: Allowed, **users: int) -> Mapping[str, int]:
+    """Of a database; with the connections of each user."""
+    pools = [pool("app", user, sv_active=count) for user, count in users.items()]
+    return engine_status([db("app", current)], pools, [], [], 0, {"app": allowed}).excess
+
+
+def test_a_database_above_its_limit_has_that_much_in_excess() -> None:
+    assert excess(8, Allowed(5, 5), app=8) == {"app": 3}
+    assert excess(5, Allowed(5, 5), app=5) == {}
+
+
+def test_users_above_their_part_are_in_excess_though_the_database_is_within_its_limit() -> None:
+    assert excess(8, Allowed(8, 4), app=7, report=1) == {"app": 3}
+    assert excess(9, Allowed(8, 2), app=6, report=3) == {"app": 5}
+
+
+def test_a_login_under_way_may_be_in_excess_and_a_cancel_request_is_not() -> None:
+    pools = [pool("app", "app", sv_active=4, sv_login=1, sv_active_cancel=3)]
+    status = engine_status([db("app", 5)], pools, [], [], 0, {"app": Allowed(8, 4)})
+    assert status.excess == {"app": 1}
 
 
 def test_only_users_with_clients_are_a_crowd() -> None:

@@ -42,9 +42,9 @@ def tuned(limit: int = 8, **parameters: Any) -> Setup:
     return setup({"app": limit}, material=material(config=config(parameters=parameters)))
 
 
-async def started(**parameters: Any) -> World:
+async def started(limit: int = 8, **parameters: Any) -> World:
     world = World()
-    await world.engine.start(tuned(**parameters))
+    await world.engine.start(tuned(limit, **parameters))
     world.commands()
     return world
 
@@ -139,11 +139,37 @@ async def test_a_parameter_out_of_range_is_refused_before_anything_is_written() 
     assert world.commands() == []
 
 
-async def test_shedding_is_a_server_lifetime_of_0_and_is_restored_to_the_files_value() -> None:
+async def test_shedding_spaces_the_closings_by_how_many_are_too_many_and_opens_nothing() -> None:
+    world = await started(limit=20)
+    await world.engine.shed({"app": 10}, opening=False)
+    await world.engine.shed({"app": 1}, opening=False)
+    assert world.commands() == [
+        "SET max_user_connections=1",
+        "SET server_lifetime='0.1000'",
+        "SET max_user_connections=1",
+        "SET server_lifetime='0.5000'",
+    ]
+
+
+async def test_after_shedding_the_lifetime_is_the_files_and_logins_come_last() -> None:
     world = await started(server_lifetime=1200)
-    await world.engine.shed(True)
-    await world.engine.shed(False)
-    assert world.commands() == ["SET server_lifetime=0", "SET server_lifetime=1200"]
+    await world.engine.shed({"app": 1}, opening=False)
+    await world.engine.shed({}, opening=False)
+    await world.engine.shed({}, opening=True)
+    assert world.commands()[2:] == [
+        "SET max_user_connections=1",
+        "SET server_lifetime='1200'",
+        "SET server_lifetime='1200'",
+        "SET max_user_connections=0",
+    ]
+
+
+async def test_a_reload_in_the_middle_does_not_end_the_shedding() -> None:
+    world = await started()
+    await world.engine.shed({"app": 1}, opening=False)
+    shed = world.commands()
+    await world.engine.apply(tuned(2))
+    assert world.commands() == ["RELOAD", *shed]
 
 
 async def test_clients_that_log_in_during_a_pause_wait_as_long_as_a_query_may() -> None:

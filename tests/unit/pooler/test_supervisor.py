@@ -197,10 +197,23 @@ async def test_a_shrink_is_not_acknowledged_before_the_connections_are_gone(serv
     serving.engine.open = {"app": 3, "b": 1}
     serving.give(grant({"app": 1, "b": 1}, generation=2))
     assert (await serving.settle(0.4)).acknowledged == 1
-    assert ("shed", True) in serving.engine.told
+    assert ("shed", {"app": 2}, False) in serving.engine.told
     serving.engine.open = {"app": 1, "b": 1}
     assert (await serving.settle(0.4)).acknowledged == 2
-    assert serving.engine.told[-1] == ("shed", False)
+    assert serving.engine.told[-2:] == [("shed", {}, False), ("shed", {}, True)]
+
+
+async def test_what_was_closed_in_excess_is_not_opened_again_before_postgresql_has_ended_it(
+    serving: Pod,
+) -> None:
+    serving.engine.open = {"app": 3, "b": 1}
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await serving.settle(0.1)
+    serving.engine.open = {"app": 0, "b": 1}
+    await serving.settle(SETTLED_SECONDS / 2)
+    assert serving.engine.told[-1] == ("shed", {}, False)
+    await serving.settle(SETTLED_SECONDS)
+    assert serving.engine.told[-1] == ("shed", {}, True)
 
 
 async def test_an_older_grant_an_altered_one_and_none_change_nothing_and_are_told(serving: Pod) -> None:

@@ -1,4 +1,4 @@
-from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement, ShedPulse
+from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement, Shed, Shedding
 from pgpool_pooler.agent.crowd import WINDOW_SECONDS, Crowd
 from pgpool_pooler.agent.drain import drain
 from pgpool_pooler.agent.hold import (
@@ -39,13 +39,23 @@ def test_each_generation_waits_for_itself() -> None:
 
 
 def test_shedding_starts_at_once_and_turns_into_pulses_when_something_holds_on() -> None:
-    pulse = ShedPulse()
-    assert not pulse.wanted(over_limit=False, now=0)
-    assert pulse.wanted(over_limit=True, now=10.0)
-    assert not pulse.wanted(over_limit=True, now=10.0 + ShedPulse.FIRST_SECONDS)
-    assert pulse.wanted(over_limit=True, now=11.0)
-    assert not pulse.wanted(over_limit=True, now=11.5)
-    assert not pulse.wanted(over_limit=False, now=11.0)
+    shedding = Shedding()
+    closing, holding, at_rest = Shed({"app": 2}, opening=False), Shed(opening=False), Shed()
+    assert shedding.look({}, 0) == at_rest
+    assert shedding.look({"app": 2}, 10.0) == closing
+    assert shedding.look({"app": 2}, 10.0 + Shedding.FIRST_SECONDS) == holding
+    assert shedding.look({"app": 2}, 10.9) == at_rest
+    assert shedding.look({"app": 2}, 11.0) == closing
+    assert shedding.look({"app": 2}, 11.5) == holding
+    assert shedding.look({}, 11.9) == at_rest
+
+
+def test_nothing_is_opened_before_what_was_closed_last_has_ended() -> None:
+    shedding = Shedding()
+    shedding.look({"app": 1}, 0)
+    assert shedding.look({}, 1) == Shed(opening=False)
+    assert shedding.look({}, 1 + SETTLED_SECONDS / 2) == Shed(opening=False)
+    assert shedding.look({}, 1 + SETTLED_SECONDS) == Shed()
 
 
 def test_a_crowd_is_the_largest_of_the_last_half_minute_and_one_user_is_none() -> None:

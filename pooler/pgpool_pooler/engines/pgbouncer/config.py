@@ -162,8 +162,7 @@ def _database(setup: Setup, name: str) -> str:
         "port": str(setup.port),
         "dbname": entry.dbname,
         "pool_mode": entry.pool_mode.value,
-        # Without this, one user's clients take the whole share (2 of 1,380 tps were left for others, seen).
-        "pool_size": str(max(1, limit // max(1, setup.crowd.get(name, 1)))),
+        "pool_size": str(pool_size(setup, name)),
         "max_db_connections": str(limit),
     }
     if entry.pool_mode is not PoolMode.SESSION:
@@ -180,6 +179,14 @@ def database_limit(setup: Setup, name: str) -> int:
     if percent is not None:
         limit = min(limit, _part(setup.cap, percent))
     return max(1, limit)
+
+
+def pool_size(setup: Setup, name: str) -> int:
+    """What each user of a database may have there.
+
+    Without it, one user's clients take the whole share (2 of 1,380 tps were left for others, seen).
+    """
+    return max(1, database_limit(setup, name) // max(1, setup.crowd.get(name, 1)))
 
 
 def _users(setup: Setup) -> dict[str, str]:

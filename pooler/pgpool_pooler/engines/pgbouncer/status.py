@@ -1,7 +1,8 @@
 """From the rows of PgBouncer's SHOW commands to an `EngineStatus`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pgpool_pooler.contract import MONITOR_DATABASE
@@ -13,14 +14,23 @@ _USABLE: Final = ("sv_active", "sv_active_cancel", "sv_being_canceled", "sv_idle
 _MICROSECONDS: Final = 1e6
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """Connections that a database may have in all, and each of its users."""
+
+    in_all: int
+    each_user: int
+
+
 def engine_status(
     databases: Sequence[Row],
     pools: Sequence[Row],
     totals: Sequence[Row],
     state: Sequence[Row],
     max_clients: int,
+    allowed: Mapping[str, Allowed],
 ) -> EngineStatus:
-    """SHOW DATABASES, SHOW POOLS, SHOW STATS and SHOW STATE in one, and max_client_conn."""
+    """SHOW DATABASES, SHOW POOLS, SHOW STATS and SHOW STATE in one; max_client_conn and the limits in force."""
     own = [row for row in pools if row["database"] != ADMIN]
     names = [row for row in databases if row["name"] != ADMIN]
     served = [row for row in own if row["database"] != MONITOR_DATABASE]
@@ -36,12 +46,29 @@ def engine_status(
         crowd=dict(Counter(row["database"] for row in with_clients)),
         logged_in=frozenset((row["database"], row["user"]) for row in own if _usable(row) > 0),
         queues=frozenset((row["database"], row["user"]) for row in served if row["cl_waiting"] > 0),
+        excess=_excess(names, own, allowed),
         max_clients=max_clients,
         transactions=int(_sum(ended, "total_xact_count")),
         busy_seconds=_without_wait(ended, "total_xact_time"),
         query_seconds=_without_wait(ended, "total_query_time"),
         totals={row["database"]: _counters(row) for row in totals if row["database"] != ADMIN},
     )
+
+
+def _excess(databases: Iterable[Row], pools: Sequence[Row], allowed: Mapping[str, Allowed]) -> dict[str, int]:
+    excess = {}
+    for row in databases:
+        if (may := allowed.get(row["name"])) is None:
+            continue
+        users = [_opened(pool) for pool in pools if pool["database"] == row["name"]]
+        above = sum(max(0, opened - may.each_user) for opened in users)
+        excess[row["name"]] = max(row["current_connections"] - may.in_all, above)
+    return {name: count for name, count in excess.items() if count > 0}
+
+
+def _opened(pool: Row) -> int:
+    """Without the connections that only carry cancel requests: they come on top and end at once."""
+    return _usable(pool) - int(pool["sv_active_cancel"]) + int(pool["sv_login"])
 
 
 def _load(open_: int, pools: Iterable[Row]) -> DatabaseLoad:
