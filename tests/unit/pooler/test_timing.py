@@ -55,7 +55,7 @@ def test_nothing_is_opened_before_what_was_closed_last_has_ended() -> None:
     shedding.look({"app": 1}, 0)
     assert shedding.look({}, 1) == Shed(opening=False)
     assert shedding.look({}, 1 + SETTLED_SECONDS / 2) == Shed(opening=False)
-    assert shedding.look({}, 1 + SETTLED_SECONDS) == Shed()
+    assert shedding.look({}, 2 + SETTLED_SECONDS) == Shed()
 
 
 def test_a_crowd_is_the_largest_of_the_last_half_minute_and_one_user_is_none() -> None:
