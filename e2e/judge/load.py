@@ -1,6 +1,7 @@
 """pgbench as the load: a pod of its own, far from the poolers' CPU accounting, through a pool's Service."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,8 @@ ROUND_SECONDS = 10
 _PROCESSED = re.compile(r"number of transactions actually processed: (\d+)")
 _FAILED = re.compile(r"number of failed transactions: (\d+)")
 _COMPLAINT = re.compile(r"^(?:pgbench: error|ERROR|FATAL|WARNING|DETAIL): .*", re.MULTILINE)
+_WHICH = re.compile(r"client \d+")
+_TOLD = 10
 _ABORTED = re.compile(r"client \d+ aborted")
 
 
@@ -29,8 +32,9 @@ class Result:
     output: str
 
     def complaints(self) -> list[str]:
-        """What pgbench said went wrong, each once."""
-        return sorted(set(_COMPLAINT.findall(self.output)))
+        """What pgbench said went wrong, whatever the client, and how often."""
+        said = Counter(_WHICH.sub("client", complaint) for complaint in _COMPLAINT.findall(self.output))
+        return [f"{count} x {complaint}" for complaint, count in said.most_common(_TOLD)]
 
 
 @dataclass
