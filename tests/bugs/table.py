@@ -439,6 +439,14 @@ _THE_AGENT = (
         ),
     ),
     Bug(
+        name="opened-while-postgresql-ends-the-old-ones",
+        promise="what a shrink closes in excess is opened again only when PostgreSQL has ended it",
+        file=f"{_AGENT}/acknowledge.py",
+        right="ended = self._closed_at is None or now - self._closed_at >= SETTLED_SECONDS\n",
+        wrong="ended = not closing\n",
+        caught_by=(f"{_TEST_TIMING}::test_nothing_is_opened_before_what_was_closed_last_has_ended",),
+    ),
+    Bug(
         name="acknowledged-while-above-the-limit",
         promise="a pod acknowledges only when every database is at or below its share",
         file=f"{_AGENT}/plan.py",
