@@ -20,6 +20,15 @@ COMMIT;"""
 """A short transaction with some time in which the backend is held and nothing is computed."""
 
 
+LONG_CLIENTS = 60
+
+LONG_SCRIPT = """\\set seconds random(2, 5)
+BEGIN;
+SELECT pg_sleep(:seconds);
+COMMIT;"""
+"""A backend that has to go cannot for seconds, while the room that it will leave is wanted at once."""
+
+
 def kill_leader(operator: Kubectl) -> None:
     """The operator's leader is killed at once, in the middle of whatever it does."""
     leading = eventually("an operator leads", lambda: leader(operator))
@@ -101,6 +110,22 @@ def test_no_disturbance_makes_postgresql_see_more_than_the_budget(
     assert 0 < seen.samples.peak <= BUDGET
     assert seen.log.refused == 0
     assert busy > BUDGET * 3 // 4, "at the end the load does not use the budget"
+
+
+def test_connections_in_long_transactions_are_counted_until_those_end(
+    make_pool: MakePool, database: Postgres, kube: Kubectl
+) -> None:
+    pool = make_pool(read=None)
+    with watched(database) as seen, Crowd(kube, "load", pool.dsn(), LONG_CLIENTS, LONG_SCRIPT) as crowd:
+        eventually("the load uses the budget", lambda: max(seen.samples.busy[-50:], default=0) == BUDGET)
+        for replicas in (4, 2):
+            pool.patch({"write": {"replicas": replicas}})
+            pool.wait_settled()
+        result = crowd.stop()
+    report("long transactions", seen, result)
+    assert seen.log is not None
+    assert 0 < seen.log.peak <= BUDGET
+    assert result.transactions > 0
 
 
 def test_two_pools_on_one_server_share_its_budget(

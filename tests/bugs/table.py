@@ -41,6 +41,7 @@ _TEST_API = "tests/unit/cluster/test_api.py"
 _TEST_SUPERVISOR = "tests/unit/pooler/test_supervisor.py"
 _TEST_AGENT_PLAN = "tests/unit/pooler/test_plan.py"
 _TEST_TIMING = "tests/unit/pooler/test_timing.py"
+_TEST_LONG = "e2e/test_budget.py::test_connections_in_long_transactions_are_counted_until_those_end"
 _TEST_FAULT = "e2e/test_faults.py::test_the_budget_holds_through_a_fault"
 
 _THE_LEDGER = (
@@ -783,7 +784,7 @@ ON_THE_CLUSTER = (
         file=_BOOK,
         right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
         wrong="return report.generation == entry.generation\n",
-        caught_by=("e2e/test_budget.py",),
+        caught_by=(_TEST_LONG,),
     ),
     Bug(
         name="cluster-absence-is-death",
@@ -794,12 +795,12 @@ ON_THE_CLUSTER = (
         caught_by=(_TEST_FAULT, "--fault", "pod/force-delete"),
     ),
     Bug(
-        name="cluster-no-wait-for-its-own-ghosts",
-        promise="after a restart the agent waits until its own old backends are gone",
-        file=f"{_AGENT}/hold.py",
-        right="        if lived_before:\n",
-        wrong="        if lived_before and self.crashes:\n",
-        caught_by=(_TEST_FAULT, "--fault", "pod/kill-container"),
+        name="cluster-acknowledged-while-above-the-limit",
+        promise="a pod acknowledges only when every database is at or below its share",
+        file=f"{_AGENT}/plan.py",
+        right=" and not over_limit(view)",
+        wrong="",
+        caught_by=(_TEST_LONG,),
     ),
 )
 """Caught by end-to-end tests: minutes each."""

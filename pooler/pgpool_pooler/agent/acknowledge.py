@@ -36,12 +36,13 @@ class Shed:
 
 
 class Shedding:
-    """When to make an engine shed connections: at once and for a while, then a short pulse each second.
+    """When to make an engine shed connections: until nothing is in excess; if others are there too, after a while
+    only in a short pulse each second.
 
-    It may close more than it has to, also in databases that are within their limits. What it closed in excess it
-    opens again, and not before PostgreSQL has ended the old ones: else a full pod would have more backends than
-    its cap. A long transaction or session can keep a database above its limit for hours; the others must not pay
-    for that with a login per transaction.
+    It may close more than it has to, also of those who are within their limits. What it closed in excess it opens
+    again, and not before PostgreSQL has ended the old ones: else a full pod would have more backends than its cap.
+    A long transaction or session can keep a database above its limit for hours; the others must not pay for that
+    with a login per transaction.
     """
 
     FIRST_SECONDS: Final = 0.5
@@ -53,9 +54,9 @@ class Shedding:
         self._closing = False
         self._closed_at: float | None = None
 
-    def look(self, excess: Mapping[str, int], now: float) -> Shed:
+    def look(self, excess: Mapping[str, int], now: float, *, bystanders: bool) -> Shed:
         """What to tell the engine now."""
-        closing = bool(excess) and self._in_pulse(now)
+        closing = bool(excess) and (self._in_pulse(now) or not bystanders)
         if not excess:
             self._since = None
         if closing or self._closing:

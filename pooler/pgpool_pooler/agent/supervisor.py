@@ -338,7 +338,8 @@ class Supervisor:
                 self._may_have_left_backends()
 
     async def _shed(self) -> None:
-        wanted = self._shedding.look(self._status.excess, self._clock.now())
+        status = self._status
+        wanted = self._shedding.look(status.excess, self._clock.now(), bystanders=status.bystanders)
         if wanted != self._shed_told:
             try:
                 await self._engine.shed(wanted.excess, opening=wanted.opening)

@@ -130,6 +130,8 @@ class EngineStatus:
     """(database, user) that have clients waiting; not the monitor's entry."""
     excess: Mapping[str, int] = field(default_factory=dict)
     """Database -> connections above what it, or one of its users, may have there; only those that have any."""
+    bystanders: bool = False
+    """Whether a user of a database has connections there and not too many; the monitor does not count."""
     max_clients: int = 0
     """Clients that the engine takes at most; 0: not known."""
     transactions: int = 0

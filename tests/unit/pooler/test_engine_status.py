@@ -97,6 +97,17 @@ def test_users_above_their_part_are_in_excess_though_the_database_is_within_its_
     assert excess(9, Allowed(8, 2), app=6, report=3) == {"app": 5}
 
 
+def test_who_has_no_more_than_his_part_is_a_bystander_and_the_monitor_is_none() -> None:
+    def bystanders(*pools: dict[str, Any]) -> bool:
+        allowed = {"app": Allowed(8, 4), "b": Allowed(2, 2), "pgpool_monitor": Allowed(1, 1)}
+        return engine_status([], pools, [], [], 0, allowed).bystanders
+
+    above, monitor = pool("app", "app", sv_active=5), pool("pgpool_monitor", "seer", sv_idle=1)
+    assert not bystanders(above, monitor, pool("app", "report"))
+    assert bystanders(above, monitor, pool("app", "report", sv_idle=1))
+    assert bystanders(above, monitor, pool("b", "app", sv_active=2))
+
+
 def test_a_login_under_way_may_be_in_excess_and_a_cancel_request_is_not() -> None:
     pools = [pool("app", "app", sv_active=4, sv_login=1, sv_active_cancel=3)]
     status = engine_status([db("app", 5)], pools, [], [], 0, {"app": Allowed(8, 4)})

@@ -38,24 +38,33 @@ def test_each_generation_waits_for_itself() -> None:
     assert acknowledgement.generation == 0
 
 
-def test_shedding_starts_at_once_and_turns_into_pulses_when_something_holds_on() -> None:
+CLOSING, HOLDING, AT_REST = Shed({"app": 2}, opening=False), Shed(opening=False), Shed()
+
+
+def test_shedding_starts_at_once_and_goes_on_while_something_holds_on() -> None:
     shedding = Shedding()
-    closing, holding, at_rest = Shed({"app": 2}, opening=False), Shed(opening=False), Shed()
-    assert shedding.look({}, 0) == at_rest
-    assert shedding.look({"app": 2}, 10.0) == closing
-    assert shedding.look({"app": 2}, 10.0 + Shedding.FIRST_SECONDS) == holding
-    assert shedding.look({"app": 2}, 10.9) == at_rest
-    assert shedding.look({"app": 2}, 11.0) == closing
-    assert shedding.look({"app": 2}, 11.5) == holding
-    assert shedding.look({}, 11.9) == at_rest
+    assert shedding.look({}, 0, bystanders=False) == AT_REST
+    assert shedding.look({"app": 2}, 10.0, bystanders=False) == CLOSING
+    assert shedding.look({"app": 2}, 3600.0, bystanders=False) == CLOSING
+    assert shedding.look({}, 3601.0, bystanders=False) == HOLDING
+
+
+def test_where_others_would_pay_for_it_shedding_turns_into_pulses() -> None:
+    shedding = Shedding()
+    assert shedding.look({"app": 2}, 10.0, bystanders=True) == CLOSING
+    assert shedding.look({"app": 2}, 10.0 + Shedding.FIRST_SECONDS, bystanders=True) == HOLDING
+    assert shedding.look({"app": 2}, 10.9, bystanders=True) == AT_REST
+    assert shedding.look({"app": 2}, 11.0, bystanders=True) == CLOSING
+    assert shedding.look({"app": 2}, 11.5, bystanders=True) == HOLDING
+    assert shedding.look({}, 11.9, bystanders=True) == AT_REST
 
 
 def test_nothing_is_opened_before_what_was_closed_last_has_ended() -> None:
     shedding = Shedding()
-    shedding.look({"app": 1}, 0)
-    assert shedding.look({}, 1) == Shed(opening=False)
-    assert shedding.look({}, 1 + SETTLED_SECONDS / 2) == Shed(opening=False)
-    assert shedding.look({}, 2 + SETTLED_SECONDS) == Shed()
+    shedding.look({"app": 1}, 0, bystanders=False)
+    assert shedding.look({}, 1, bystanders=False) == HOLDING
+    assert shedding.look({}, 1 + SETTLED_SECONDS / 2, bystanders=False) == HOLDING
+    assert shedding.look({}, 2 + SETTLED_SECONDS, bystanders=False) == AT_REST
 
 
 def test_a_crowd_is_the_largest_of_the_last_half_minute_and_one_user_is_none() -> None:

@@ -34,6 +34,7 @@ def engine_status(
     own = [row for row in pools if row["database"] != ADMIN]
     names = [row for row in databases if row["name"] != ADMIN]
     served = [row for row in own if row["database"] != MONITOR_DATABASE]
+    served_here = [row for row in served if row["database"] in allowed]
     with_clients = [row for row in served if row["cl_active"] + row["cl_waiting"] > 0]
     ended = [row for row in totals if row["database"] not in (ADMIN, MONITOR_DATABASE)]
     return EngineStatus(
@@ -47,6 +48,7 @@ def engine_status(
         logged_in=frozenset((row["database"], row["user"]) for row in own if _usable(row) > 0),
         queues=frozenset((row["database"], row["user"]) for row in served if row["cl_waiting"] > 0),
         excess=_excess(names, own, allowed),
+        bystanders=any(0 < _opened(row) <= allowed[row["database"]].each_user for row in served_here),
         max_clients=max_clients,
         transactions=int(_sum(ended, "total_xact_count")),
         busy_seconds=_without_wait(ended, "total_xact_time"),
