@@ -51,6 +51,8 @@ class Crowd:
     script: str
     node: str = ""
     """Where the pod runs; empty: anywhere."""
+    reconnecting: bool = False
+    """A connection for each transaction, so that a new pooler has clients at once."""
 
     def __enter__(self) -> Self:
         self._remove()
@@ -87,6 +89,8 @@ class Crowd:
 
     def _script(self) -> str:
         options = f"-n -M extended -c {self.clients // GROUPS} -T {ROUND_SECONDS} -f /tmp/script"
+        if self.reconnecting:
+            options += " --connect"
         return f"""cat > /tmp/script <<'END'
 {self.script}
 END

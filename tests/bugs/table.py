@@ -779,11 +779,11 @@ BUGS = (
 
 ON_THE_CLUSTER = (
     Bug(
-        name="cluster-released-on-acceptance",
-        promise="release only once drained: that a pod follows a grant says not that it has given back",
+        name="cluster-released-when-ordered",
+        promise="release only on acknowledgement: a shrink frees nothing by itself",
         file=_BOOK,
-        right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
-        wrong="return report.generation == entry.generation\n",
+        right="replace(entry, cap=targets[uid], generation=",
+        wrong="replace(entry, cap=targets[uid], reserved=targets[uid], generation=",
         caught_by=(_TEST_LONG,),
     ),
     Bug(
@@ -795,11 +795,11 @@ ON_THE_CLUSTER = (
         caught_by=(_TEST_FAULT, "--fault", "pod/force-delete"),
     ),
     Bug(
-        name="cluster-acknowledged-while-above-the-limit",
-        promise="a pod acknowledges only when every database is at or below its share",
-        file=f"{_AGENT}/plan.py",
-        right=" and not over_limit(view)",
-        wrong="",
+        name="cluster-more-than-its-share",
+        promise="a pod opens no more connections than its grant allows, whatever its clients want",
+        file="pooler/pgpool_pooler/engines/pgbouncer/config.py",
+        right="    limit = setup.limits[name]\n",
+        wrong="    limit = setup.limits[name] + 1\n",
         caught_by=(_TEST_LONG,),
     ),
 )
