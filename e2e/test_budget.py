@@ -118,7 +118,7 @@ def test_connections_in_long_transactions_are_counted_until_those_end(
     pool = make_pool(read=None)
     load = Crowd(kube, "load", pool.dsn(), LONG_CLIENTS, LONG_SCRIPT, reconnecting=True)
     with watched(database) as seen, load as crowd:
-        eventually("the load uses the budget", lambda: max(seen.samples.busy[-50:], default=0) == BUDGET)
+        eventually("the load uses the budget", lambda: max(seen.samples.busy[-50:], default=0) >= BUDGET)
         for replicas in (4, 2):
             pool.patch({"write": {"replicas": replicas}})
             pool.wait_settled()
