@@ -15,8 +15,9 @@ _REFUSED = re.compile(
     r"^\S+ \S+ \S+ \[(?P<pid>\d+)\].*FATAL: .*"
     r"(too many connections for (role|database)|too many clients|remaining connection slots)"
 )
-_TOLD = 40
 _STARTED = re.compile(r"LOG:  database system is ready to accept connections")
+_TOLD = 40
+"""Lines that are kept up to a peak."""
 
 
 @dataclass(frozen=True)

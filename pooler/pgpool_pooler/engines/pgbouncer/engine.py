@@ -209,11 +209,14 @@ class PgBouncer:
         await self._process.wait()
 
     async def _shed(self) -> None:
-        # First no new ones, then fewer; and the other way round.
-        commands = [f"SET server_lifetime='{self._closing_lifetime()}'"]
-        commands.insert(1 if self._opening else 0, f"SET max_user_connections={0 if self._opening else 1}")
-        for command in commands:
-            await self._console.run(command)
+        closing = f"SET server_lifetime='{self._closing_lifetime()}'"
+        if self._opening:
+            await self._console.run(closing)
+            await self._console.run("SET max_user_connections=0")
+        else:
+            # What closes must not be opened again before that is forbidden.
+            await self._console.run("SET max_user_connections=1")
+            await self._console.run(closing)
 
     def _closing_lifetime(self) -> str:
         """With which the database that has to lose most for its size does so in time."""
