@@ -14,11 +14,12 @@ demo: up ## Install the operator, a sample database and a PgPool, and show what 
 	@$(PYTHON) -m e2e.demo
 
 test: lint up ## Everything: lint, then unit, property, admission and end-to-end tests on the cluster
+	$(PYTHON) -m pytest tests --ignore=tests/admission --numprocesses=auto --dist=loadfile
 	KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
-		$(PYTHON) -m pytest tests e2e
+		$(PYTHON) -m pytest tests/admission e2e --durations=25
 
 unit: lint ## What needs no cluster: lint, then unit and property tests
-	$(PYTHON) -m pytest tests/unit tests/property
+	$(PYTHON) -m pytest tests/unit tests/property --numprocesses=auto --dist=loadfile
 
 lint: venv ## Style, types, and which module may import which
 	$(VENV)/bin/ruff check
@@ -34,7 +35,7 @@ SEEDS ?= 1-60
 PLAY := KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 	$(PYTHON) -m pytest e2e/test_faults.py
 
-faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 75 min)
+faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 100 min)
 	@rm -f build/faults/outcomes.jsonl
 	@$(PLAY) -k through_a_fault --fault '$(FAULT)'; played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
@@ -42,7 +43,7 @@ chaos: up ## Break three things at a time, by a seed: make chaos, or SEEDS=7, SE
 	@rm -f build/faults/outcomes.jsonl
 	@$(PLAY) -k through_chaos --seeds $(SEEDS); played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
-bugs: up ## Put three bugs into the cluster's images and see the end-to-end tests catch them (minutes each)
+bugs: up ## Put four bugs into the cluster's images and see the end-to-end tests catch them (minutes each)
 	@$(PYTHON) -m tests.bugs
 
 SCENARIO ?= pooler-bound

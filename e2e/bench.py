@@ -209,7 +209,8 @@ def at_rest(kube: Kubectl) -> str:
 def acknowledgements(kube: Kubectl) -> str:
     """How long grants took until they were seen acknowledged, by the leader's log, as a limit goes to and fro."""
     system = kube.within(OPERATOR_NAMESPACE)
-    leading, pod = leader(system), Pool(kube, "app").pods()[0]["metadata"]["name"]
+    leading = eventually("an operator leads", lambda: leader(system))
+    pod = Pool(kube, "app").pods()[0]["metadata"]["name"]
     for number in range(CHANGES):
         limit = BUDGET // (2 - number % 2)
         kube.patch("pgbudget", "main-a-0", {"spec": {"limit": limit}})

@@ -22,6 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1", help="of the mixtures of faults to play: 7, or 1-60")
 
 
+def pytest_exception_interact(node: pytest.Item, report: pytest.TestReport) -> None:
+    """Tell at once what has failed: the run is long, and one that is cut short never gets to its summary."""
+    writer = node.config.get_terminal_writer()
+    writer.line()
+    writer.line(report.longreprtext)
+
+
 @pytest.fixture(scope="session")
 def kube() -> Kubectl:
     path = Path(os.environ.get("KUBECONFIG", str(kubeconfig())))

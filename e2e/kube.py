@@ -75,7 +75,7 @@ class Kubectl:
         self("patch", kind, name, f"--type={strategy}", "-p", json.dumps(patch), *options)
 
 
-def eventually(what: str, check: Callable[[], T], within: float = GENEROUS_SECONDS) -> T:
+def eventually(what: str, check: Callable[[], T | None], within: float = GENEROUS_SECONDS) -> T:
     """Call `check` until it neither raises AssertionError nor returns None or False; returns its result.
 
     The wait is long on purpose. What it took is printed, so that a slow one shows in the report.

@@ -14,7 +14,7 @@ from e2e.judge.watch import report, watched
 from e2e.kube import Kubectl, Object, eventually
 from e2e.world import BUDGET, SMALL, USER, Pool, Postgres, ask_agent, query_at
 
-DOWN_SECONDS = 60
+DOWN_SECONDS = 30
 LONG_SECONDS = 600.0
 """For pods that start on a tenth of a CPU, one after the other."""
 
@@ -115,7 +115,6 @@ async def test_busy_poolers_multiply_inside_the_budget_and_go_again(
     assert record.failures == []
     assert any("pooler CPU" in message for message in messages(pool, "ScalingUp"))
     assert messages(pool, "ScalingDown")
-    assert seen.log is not None
     assert 0 < seen.log.peak <= BUDGET
     assert 0 < seen.samples.peak <= BUDGET
 
@@ -162,7 +161,6 @@ def test_clients_that_wait_for_the_database_get_a_reason_and_no_pod(
     pool.wait_for("DatabaseSaturated", "False", "HasRoom")
     assert replicas(pool) == 2
     assert messages(pool, "ScalingUp") == []
-    assert seen.log is not None
     assert 0 < seen.log.peak <= BUDGET
 
 
@@ -226,7 +224,6 @@ def test_the_budget_follows_clients_that_sit_on_one_pod_and_turns_with_them(
         assert result.failed == result.aborted == 0
     assert replicas(pool) == 2
     assert messages(pool, "ScalingUp") == []
-    assert seen.log is not None
     assert 0 < seen.log.peak <= BUDGET
     pool.patch({"databases": [{"name": "app", "maxPercent": 50}]})
     pool.wait_serving()

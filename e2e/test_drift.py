@@ -143,7 +143,8 @@ def test_somebody_elses_object_is_reported_and_never_overwritten(
             f"{kind} {name} is there already and does not belong to this PgPool: "
             "delete it, or give the PgPool another name"
         )
-        assert ("Warning", "Forbidden", said["message"]) in pool.events()
+        told = ("Warning", "Forbidden", said["message"])
+        eventually("an event says so", lambda: told in pool.events())
         assert there(kube, kind, name) == before
     finally:
         kube("delete", kind, name)
@@ -163,7 +164,7 @@ def test_a_restart_of_the_operator_writes_nothing(kube: Kubectl, operator: Kubec
     mark = Mark.now()
     before = {pod["metadata"]["name"] for pod in operator.list("pods", OPERATOR_SELECTOR)}
     operator("delete", "pods", "-l", OPERATOR_SELECTOR, "--wait=false")
-    eventually("a new operator leads", lambda: (name := leader(operator)) and name not in before)
+    eventually("a new operator leads", lambda: leader(operator) not in {None, *before})
     time.sleep(30)
     assert mark.writes(kube.namespace) == []
 
@@ -172,7 +173,7 @@ def settle(kube: Kubectl, pool: Pool) -> None:
     """Have the operator work once, so that the log is known to show it, and wait until it has come to rest."""
     mark = Mark.now()
     kube("delete", "configmap", pool.name)
-    eventually("the audit log shows the operator at work", lambda: mark.writes(kube.namespace))
+    eventually("the audit log shows the operator at work", lambda: bool(mark.writes(kube.namespace)))
     pool.wait_serving()
 
     def quiet() -> bool:

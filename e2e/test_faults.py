@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.conftest import pools
+from e2e.conftest import leftovers, pools
 from e2e.faults.chaos import mixture
 from e2e.faults.everything import FAULTS
 from e2e.faults.operators import Operators
 from e2e.faults.play import alone, play
 from e2e.faults.stage import HOME, PODS, Stage
-from e2e.kube import Kubectl
+from e2e.kube import Kubectl, eventually
 from e2e.world import REPOSITORY, Postgres, install_operator
 
 FOLDER = REPOSITORY / "build" / "faults"
@@ -44,11 +44,19 @@ def stage(kube: Kubectl) -> Iterator[Stage]:
     inside = kube.within(NAMESPACE)
     database = Postgres(inside, HOME)
     database.create()
+    _clear(inside)
     with Operators(inside, FOLDER / "operators") as operators, pools(inside) as make:
         operators.wait_leading()
         pool = make(read=None, write={"replicas": PODS}, timeouts={"drainSeconds": 5})
         yield Stage(inside, database, pool, operators)
         operators.clear()
+
+
+def _clear(inside: Kubectl) -> None:
+    """Take away what a run that was interrupted has left."""
+    inside("delete", "pods", "--selector=pgpool.dev/e2e=load", "--grace-period=0", "--force")
+    inside("delete", "pgpools", "--all")
+    eventually("nothing is left of an earlier run", lambda: not leftovers(inside))
 
 
 def test_the_budget_holds_through_a_fault(stage: Stage, fault_name: str) -> None:

@@ -101,7 +101,6 @@ def served_again(visits: Visits) -> bool:
 
 def report(seen: Watched, visits: Visits, fence: int) -> None:
     """Print what PostgreSQL and the bystander saw."""
-    assert seen.log is not None
     print(  # noqa: T201
         f"fence {fence}: log peak {seen.log.peak} of {seen.log.opened} logins, "
         f"{seen.log.refused} refused; sampled peak {seen.samples.peak}, gaps to {seen.samples.longest_gap:.3f} s; "

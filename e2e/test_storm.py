@@ -20,7 +20,7 @@ FEW, MANY = 50, 200
 BATCH = 25
 SERVING_SECONDS = 300.0
 QUIET_SECONDS = 10.0
-REST_SECONDS = 60.0
+REST_SECONDS = 30.0
 NO_NODE = {"pgpool.dev/no-node-has-this": "true"}
 
 

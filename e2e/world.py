@@ -21,6 +21,9 @@ BUDGET = 24
 """Of the sample database: 8 CPUs by container limit, 3 connections each."""
 USER = "main-app"
 """The user of the sample pools."""
+PRIMARY = "main-a-0"
+"""The pod of the sample database's primary, and the PgBudget of that server."""
+REPLICA = "main-b-0"
 
 SMALL: Object = {
     "resources": {
@@ -47,18 +50,18 @@ def install_operator(kubectl: Kubectl, *, restart: bool) -> None:
     eventually("an operator leads", lambda: leader(system))
 
 
-def leader(system: Kubectl) -> str:
-    """The name of the pod that holds the Lease; empty if no living pod does."""
+def leader(system: Kubectl) -> str | None:
+    """The name of the pod that holds the Lease; None if no living pod does."""
     lease = system.get("lease", LEASE)
     holder = str((lease or {}).get("spec", {}).get("holderIdentity", "")).rpartition("_")[0]
     pods = system.list("pods", OPERATOR_SELECTOR)
     staying = {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
-    return holder if holder in staying else ""
+    return holder if holder in staying else None
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """The sample database in one namespace: primary main-a-0, replica main-b-0."""
+    """The sample database in one namespace: PRIMARY, and REPLICA."""
 
     kubectl: Kubectl
     node: str = ""
@@ -68,11 +71,17 @@ class Postgres:
         """Apply it and wait until it replicates; it has a table that applications write to."""
         if self.kubectl.get("namespace", self.kubectl.namespace) is None:
             self.kubectl("create", "namespace", self.kubectl.namespace)
+        if self.kubectl.get("pod", PRIMARY) is not None:
+            # A run that was interrupted may have left it held down.
+            self._released()
         manifests = list(self._manifests())
         # A replica copies the primary when it first starts: one that comes before a new primary follows another.
         for member, other in (("main-a", "main-b"), ("main-b", "main-a")):
             self.kubectl.apply(*(each for each in manifests if each["metadata"]["name"] != other))
             self.kubectl("rollout", "status", f"statefulset/{member}", "--timeout=240s")
+        if self._came(REPLICA) < self._came(PRIMARY):
+            # The node of the primary was lost meanwhile, and its data with it.
+            self.kubectl("delete", "pod", REPLICA)
         eventually("the replica streams", self._streams)
         self.query("CREATE TABLE IF NOT EXISTS judged (id bigint PRIMARY KEY)")
         self.query('GRANT ALL ON judged TO "main-app"')
@@ -85,17 +94,23 @@ class Postgres:
                 template["spec"]["nodeSelector"] = {"kubernetes.io/hostname": self.node}
             yield manifest
 
+    def _member(self, pod: str) -> Object:
+        found = self.kubectl.get("pod", pod)
+        assert found is not None, f"no pod {pod}"
+        return found
+
+    def _came(self, pod: str) -> str:
+        return str(self._member(pod)["metadata"]["creationTimestamp"])
+
     def _streams(self) -> bool:
         rows = self.query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
         return bool(rows[0][0])
 
-    def address(self, pod: str = "main-a-0") -> str:
+    def address(self, pod: str = PRIMARY) -> str:
         """The IP of a member."""
-        found = self.kubectl.get("pod", pod)
-        assert found is not None, f"no pod {pod}"
-        return str(found["status"]["podIP"])
+        return str(self._member(pod)["status"]["podIP"])
 
-    def dsn(self, pod: str = "main-a-0", database: str = "app") -> str:
+    def dsn(self, pod: str = PRIMARY, database: str = "app") -> str:
         """Straight to a member, as superuser, past all poolers."""
         password = secret(self.kubectl, "main-superuser")["password"]
         return (
@@ -103,7 +118,7 @@ class Postgres:
         )
 
     def query(
-        self, sql: str, parameters: tuple[Any, ...] = (), *, pod: str = "main-a-0"
+        self, sql: str, parameters: tuple[Any, ...] = (), *, pod: str = PRIMARY
     ) -> list[tuple[Any, ...]]:
         """Run one statement straight on a member."""
         return query_at(self.dsn(pod), sql, parameters)
@@ -111,18 +126,27 @@ class Postgres:
     @contextmanager
     def held_down(self) -> Iterator[None]:
         """The primary stops at once, as in a crash, and its container does not start it before the block ends."""
-        postgres = ("exec", "main-a-0", "--")
+        postgres = ("exec", PRIMARY, "--")
         self.kubectl(*postgres, "touch", _HOLD_DOWN)
+        before = self._running()
         self.kubectl(*postgres, "bash", "-c", "kill -QUIT 1")
         try:
+            eventually("the database has ended", lambda: self._running() != before)
             yield
         finally:
             eventually("the database may start again", self._released)
 
+    def _running(self) -> str:
+        """The primary's container as it runs now; empty if none does."""
+        pod = self.kubectl.get("pod", PRIMARY)
+        assert pod is not None, f"no pod {PRIMARY}"
+        (container,) = pod["status"]["containerStatuses"]
+        return str(container["containerID"]) if "running" in container["state"] else ""
+
     def _released(self) -> bool:
         """Whether the container was there to be told."""
         try:
-            self.kubectl("exec", "main-a-0", "--", "rm", "-f", _HOLD_DOWN)
+            self.kubectl("exec", PRIMARY, "--", "rm", "-f", _HOLD_DOWN)
         except KubectlError:
             return False
         return True
@@ -159,10 +183,8 @@ class Pool:
         """One of its conditions as it is now."""
         return condition(self.object(), kind)
 
-    def wait_for(
-        self, kind: str, status: str, reason: str | None = None, *, within: float = GENEROUS_SECONDS
-    ) -> Object:
-        """Wait until a condition of the current generation has a status (and a reason)."""
+    def wait_for(self, kind: str, status: str, *reasons: str, within: float = GENEROUS_SECONDS) -> Object:
+        """Wait until a condition of the current generation has a status (and one of the reasons)."""
 
         def check() -> Object:
             pool = self.object()
@@ -170,22 +192,38 @@ class Pool:
             generation = pool["metadata"]["generation"]
             assert found["observedGeneration"] == generation, f"{kind} is of an older generation: {found}"
             assert found["status"] == status, f"{found}"
-            assert reason in (None, found["reason"]), f"{found}"
+            assert not reasons or found["reason"] in reasons, f"{found}"
             return found
 
-        return eventually(f"{self.name}: {kind}={status} {reason or ''}", check, within)
+        return eventually(f"{self.name}: {kind}={status} {' or '.join(reasons)}", check, within)
 
     def wait_serving(self, *, within: float = GENEROUS_SECONDS) -> None:
-        """Wait until the current spec serves clients and nothing is under way."""
-        self.wait_for("Ready", "True", "Serving", within=within)
+        """Wait until the current spec serves clients and nothing is under way.
+
+        What a test's own load does to the database is not the pool's: a pool in front of a saturated one serves.
+        """
+        self.wait_for("Ready", "True", "Serving", "DatabaseSaturated", within=within)
         self.wait_for("Reconciling", "False")
+
+    def wait_unreachable(self, pods: int) -> str:
+        """Wait until so many pods have no server; what the conditions then say alike of it."""
+
+        def said() -> str:
+            now = self.object()
+            reachable, ready = condition(now, "DatabaseReachable"), condition(now, "Ready")
+            assert (reachable["reason"], ready["reason"]) == ("Unreachable", "DatabaseUnreachable")
+            assert reachable["message"] == ready["message"]
+            assert f"(seen by {pods} of {pods} pods)" in ready["message"], ready["message"]
+            return str(ready["message"])
+
+        return eventually(f"{self.name}: all pods say that the server does not answer", said)
 
     def wait_settled(self) -> None:
         """Wait until it serves and the whole budget of the primary is in use."""
         self.wait_serving()
 
         def whole() -> bool:
-            status = (self.kubectl.get("pgbudget", "main-a-0") or {})["status"]
+            status = (self.kubectl.get("pgbudget", PRIMARY) or {})["status"]
             states = {grant["state"] for grant in status["grants"]}
             assert status["reserved"] == status["connections"] == BUDGET, f"{status['reserved']} reserved"
             assert states == {"Active"}, f"{states}"
@@ -222,9 +260,14 @@ class Pool:
         """Through an endpoint's Service, as a user of the pool."""
         return self._dsn(self.service_ip(suffix), user_secret, database)
 
-    def dsn_of(self, pod: Object) -> str:
+    def dsn_of(self, pod: Object, database: str = "app") -> str:
         """Past the Service, to one pooler."""
-        return self._dsn(pod["status"]["podIP"], USER, "app")
+        return self._dsn(pod["status"]["podIP"], USER, database)
+
+    def dsn_of_any(self, *pods: Object) -> str:
+        """Past the Service, to one of some poolers by chance; to another one where that takes no connection."""
+        hosts = ",".join(pod["status"]["podIP"] for pod in pods)
+        return f"{self._dsn(hosts, USER, 'app')} load_balance_hosts=random"
 
     def _dsn(self, host: str, user_secret: str, database: str) -> str:
         user = secret(self.kubectl, user_secret)

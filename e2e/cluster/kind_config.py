@@ -11,6 +11,9 @@ AUDIT_LOG = "/var/log/kubernetes/audit.log"
 
 AUDIT_POLICY = Path(__file__).parent / "node" / "audit-policy.yaml"
 
+SYNC_PERIOD = "10s"
+"""Between two looks of a kubelet at each pod, at which it renews the mounted Secrets; by default a minute."""
+
 _POLICY_IN_NODE = "/etc/kubernetes/audit"
 
 
@@ -35,11 +38,12 @@ def kind_config(ground: Path, withheld: bool) -> str:
             ],
         },
     }
+    kubelet = {"kind": "KubeletConfiguration", "syncFrequency": SYNC_PERIOD}
     config: dict[str, Any] = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"disableDefaultCNI": True, "podSubnet": "10.244.0.0/16"},
-        "kubeadmConfigPatches": [yaml.safe_dump(audit)],
+        "kubeadmConfigPatches": [yaml.safe_dump(audit), yaml.safe_dump(kubelet)],
         "nodes": [
             {
                 "role": "control-plane",

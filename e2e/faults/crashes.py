@@ -7,32 +7,58 @@ from typing import Literal
 
 from e2e.faults.fault import Catalog
 from e2e.faults.proxy import Kill, Policy
-from e2e.faults.stage import PODS, Stage
+from e2e.faults.stage import LEDGER, PODS, Stage
+from e2e.kube import eventually
 
 OPERATOR = Catalog("operator")
 
 _ALONE_SECONDS = 600.0
 _PAUSE_SECONDS = 30.0
+_KILLED_SECONDS = 30.0
+"""A Lease that nobody renews is another's after 15 s: half of the time is left for the successor."""
+_LEAST_WRITES = 8
+"""It takes about 25 to add a pod and 15 to remove one: children, the ledger, grants, status, events."""
 
 Moment = Literal["before", "after"]
 
 
-@OPERATOR.fault("killed", mixed=True)
+@OPERATOR.fault("killed", seconds=_KILLED_SECONDS, mixed=True)
 def killed(stage: Stage) -> Iterator[None]:
-    """The leader dies while pods come and go."""
-    stage.scale(PODS + 1)
-    leader = stage.operators.wait_leading()
-    stage.operators.kill(leader)
-    yield
-    stage.scale(PODS)
+    """The leader dies in the middle of adding a pod and replacing another; its successor has to finish that.
+
+    There is no wait for what the successor does: it may not come to it before another fault ends. What it left
+    undone shows when all has to be whole again.
+    """
+    operators = stage.operators
+    writes = _writes(stage)
+    try:
+        stage.scale(PODS + 1)
+        stage.kubectl("delete", "pod", stage.any_pod()["metadata"]["name"], "--wait=false")
+        eventually("the leader has begun", lambda: _writes(stage) > writes)
+        leader = operators.wait_leading()
+        starts = operators.starts(leader)
+        operators.kill(leader)
+        yield
+        assert operators.starts(leader) > starts, f"operator {leader} was not started again"
+        operators.wait_leading()
+    finally:
+        stage.scale(PODS)
+
+
+def _writes(stage: Stage) -> int:
+    return sum(seen.writes for seen in stage.operators.all_counters())
 
 
 @OPERATOR.fault("killed-at-a-write", daily=True)
 def killed_at_a_write(stage: Stage) -> Iterator[None]:
     """The leader dies at one of its first writes while a pod is added, and again while one goes."""
-    for replicas in (PODS + 1, PODS):
+    for replicas, before in ((PODS + 1, PODS), (PODS, PODS + 1)):
         moment: Moment = "before" if stage.random.random() < 0.5 else "after"
-        _kill_at(stage, replicas, stage.random.randint(1, 8), moment)
+        write = stage.random.randint(1, 8)
+        while not _kill_at(stage, replicas, write, moment):
+            assert write > 1, f"no operator writes to get to {replicas} pods"
+            write //= 2
+            _move(stage, before)
     yield
 
 
@@ -41,40 +67,92 @@ def killed_at_each_write(stage: Stage) -> Iterator[None]:
     """The leader dies before and after each write that it takes to add a pod, and to remove one."""
     moments: tuple[Moment, ...] = ("before", "after")
     for moment in moments:
+        died_at: dict[int, list[str]] = {PODS + 1: [], PODS: []}
         for write in itertools.count(1):
-            reached = [_kill_at(stage, replicas, write, moment) for replicas in (PODS + 1, PODS)]
-            if not any(reached):
+            reached = {replicas: _kill_at(stage, replicas, write, moment) for replicas in died_at}
+            for replicas, at in reached.items():
+                died_at[replicas] += [at] if at else []
+            if not any(reached.values()):
                 break
+        for replicas, writes in died_at.items():
+            require_the_protocol(writes, f"{moment} the writes to get to {replicas} pods")
     yield
 
 
-def _kill_at(stage: Stage, replicas: int, write: int, moment: Moment) -> bool:
-    """Whether so many writes were made that it came to it."""
-    leader = stage.operators.wait_leading()
-    kill = Kill(write=write, moment=moment, pid=stage.operators.pid(leader))
-    stage.operators.set_policy(Policy(kill=kill), only=leader)
+def require_the_protocol(writes: list[str], when: str) -> None:
+    """Among what an operator died at are the ledger, a PUT of its status, and a grant, a PATCH of a pod."""
+    assert len(writes) >= _LEAST_WRITES, f"only {len(writes)} deaths {when}: {writes}"
+    assert any(f"/pgbudgets/{LEDGER}/" in write for write in writes), f"no ledger {when}: {writes}"
+    grants = [write for write in writes if write.startswith("PATCH ") and "/pods/" in write]
+    assert grants, f"no grant {when}: {writes}"
+
+
+def _kill_at(stage: Stage, replicas: int, write: int, moment: Moment) -> str:
+    """The write that the leader died at; empty if it takes fewer to get to so many pods."""
+    operators = stage.operators
+    leader = operators.wait_leading()
+    kill = Kill(write=write, moment=moment, pid=operators.pid(leader))
+
+    def died_or_done() -> str | None:
+        if died_at := operators.counters(leader).killed_at:
+            return died_at
+        return "" if _is_done(stage, replicas) else None
+
+    try:
+        operators.set_policy(Policy(kill=kill), only=leader)
+        stage.scale(replicas)
+        if eventually("the leader dies, or is done with fewer writes", died_or_done):
+            # A successor would only wait until the Lease has run out, some eighty times.
+            operators.free_lease()
+        stage.wait_moved(replicas)
+        died_at = operators.counters(leader).killed_at
+    finally:
+        operators.clear()
+    if died_at:
+        # It may have come when all seemed whole already.
+        stage.wait_whole()
+    return died_at
+
+
+def _is_done(stage: Stage, replicas: int) -> bool:
+    stage.check_whole()
+    return len(stage.pool.pods()) == replicas
+
+
+def _move(stage: Stage, replicas: int) -> None:
     stage.scale(replicas)
-    stage.wait_for_pods(replicas)
-    stage.wait_whole()
-    died = stage.operators.counters(leader).killed
-    stage.operators.clear()
-    return died
+    stage.wait_moved(replicas)
 
 
 @OPERATOR.fault("two-leaders", seconds=30.0)
 def two_leaders(stage: Stage) -> Iterator[None]:
     """A second one leads by a Lease of its own, so that both write all the time while pods come and go."""
-    with stage.operators.rival(stage.kubectl.namespace):
-        stage.scale(PODS + 1)
-        stage.kubectl("delete", "pod", stage.any_pod()["metadata"]["name"], "--wait=false")
-        yield
-        stage.scale(PODS)
+    operators = stage.operators
+    with operators.rival(stage.kubectl.namespace):
+        operators.clear()
+        try:
+            stage.scale(PODS + 1)
+            stage.kubectl("delete", "pod", stage.any_pod()["metadata"]["name"], "--wait=false")
+            yield
+        finally:
+            stage.scale(PODS)
+        stage.wait_for_pods(PODS)
+        writes = [seen.writes for seen in operators.all_counters()]
+        assert all(writes), f"not every operator has written: {writes}"
 
 
 @OPERATOR.fault("absent")
 def absent(stage: Stage) -> Iterator[None]:
     """Ten minutes without one, while pods are deleted, restarted, and scaled by hand."""
     stage.operators.stop_all()
+    try:
+        _interfere(stage)
+        yield
+    finally:
+        stage.operators.start_all()
+
+
+def _interfere(stage: Stage) -> None:
     deployment = f"deployment/{stage.pool.name}-rw"
     until = time.monotonic() + _ALONE_SECONDS
     for number in itertools.count():
@@ -89,6 +167,4 @@ def absent(stage: Stage) -> Iterator[None]:
                 stage.kubectl("delete", "pod", stage.any_pod()["metadata"]["name"], "--force", "--wait=false")
         time.sleep(_PAUSE_SECONDS)
         if time.monotonic() > until:
-            break
-    yield
-    stage.operators.start_all()
+            return

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from e2e.faults.stage import Stage
 from e2e.world import BUDGET
 
+TRANSACTION_SECONDS = 0.02
+
 Act = Callable[[Stage], AbstractContextManager[None]]
 _Broken = Callable[[Stage], Iterator[None]]
 
@@ -19,13 +21,15 @@ class Fault:
     """class/what: pod/force-delete."""
     act: Act
     seconds: float
-    """How long it lasts; 0 for one that is over when it is done."""
+    """How long it lasts once it is in force; 0 for one that is over when it is done."""
     daily: bool
     """It stands for its class in `make test`."""
     mixed: bool
     """It can be one of several at a time."""
     most: int
     """The largest B of the whole time; at its end it is BUDGET again."""
+    transaction_seconds: float = TRANSACTION_SECONDS
+    """How long the clients' transactions are."""
 
     @property
     def family(self) -> str:
@@ -48,12 +52,14 @@ class Catalog:
         daily: bool = False,
         mixed: bool = False,
         most: int = BUDGET,
+        transaction_seconds: float = TRANSACTION_SECONDS,
     ) -> Callable[[_Broken], _Broken]:
-        """Enter a generator: what is before its `yield` breaks, what is after it mends."""
+        """Enter a generator: what is before its `yield` breaks, what is after it mends, whatever happens."""
 
         def enter(broken: _Broken) -> _Broken:
             act = contextmanager(broken)
-            self.faults.append(Fault(f"{self._family}/{name}", act, seconds, daily, mixed, most))
+            fault = Fault(f"{self._family}/{name}", act, seconds, daily, mixed, most, transaction_seconds)
+            self.faults.append(fault)
             return broken
 
         return enter

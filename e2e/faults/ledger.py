@@ -1,10 +1,14 @@
-"""What can happen to the ledger itself, the PgBudget: by a person, or by a backup that is restored."""
+"""What can happen to the ledger itself, the PgBudget: by a person, or by a backup that is restored.
+
+Those that can be mixed do not wait until the operator takes note: it may not before another fault ends. That the
+ledger is there and right again is asked for afterwards.
+"""
 
 from collections.abc import Iterator
 
 from e2e.faults.fault import Catalog
 from e2e.faults.stage import LEDGER, PODS, Stage
-from e2e.kube import Object
+from e2e.kube import Object, eventually
 
 LEDGERS = Catalog("ledger")
 
@@ -12,7 +16,7 @@ LEDGERS = Catalog("ledger")
 @LEDGERS.fault("deleted", daily=True, mixed=True)
 def deleted(stage: Stage) -> Iterator[None]:
     """Gone altogether."""
-    stage.kubectl("delete", "pgbudget", LEDGER, "--wait=false")
+    _delete(stage)
     yield
 
 
@@ -20,8 +24,13 @@ def deleted(stage: Stage) -> Iterator[None]:
 def deleted_while_pods_move(stage: Stage) -> Iterator[None]:
     """Gone in the middle of a rollout, when grants are on their way."""
     stage.kubectl("rollout", "restart", f"deployment/{stage.pool.name}-rw")
-    stage.kubectl("delete", "pgbudget", LEDGER, "--wait=false")
+    _delete(stage)
     yield
+
+
+def _delete(stage: Stage) -> None:
+    """Returns when this very object is gone, even if there is a new one."""
+    stage.kubectl("delete", "pgbudget", LEDGER, "--wait")
 
 
 @LEDGERS.fault("emptied", mixed=True)
@@ -35,18 +44,32 @@ def emptied(stage: Stage) -> Iterator[None]:
 def rolled_back(stage: Stage) -> Iterator[None]:
     """An older version comes back: its generations are below those that the pods have acknowledged."""
     old = stage.ledger()["status"]
-    for replicas in (PODS + 1, PODS):
-        stage.scale(replicas)
-        stage.wait_for_pods(replicas)
-        stage.wait_whole()
-    _write(stage, old)
-    yield
+    try:
+        for replicas in (PODS + 1, PODS):
+            stage.scale(replicas)
+            stage.wait_moved(replicas)
+        later = _later(stage, old)
+        assert later, f"no grant has changed since {old['grants']}"
+        _write(stage, old)
+        eventually("the operator has left the old version behind", lambda: _later(stage, old) >= later)
+        yield
+    finally:
+        stage.scale(PODS)
+
+
+def _later(stage: Stage, old: Object) -> set[str]:
+    """The pods, by uid, whose grants are of a later generation than in an old version, or not in it."""
+    before = {grant["uid"]: grant["generation"] for grant in old["grants"]}
+    grants = stage.ledger()["status"]["grants"]
+    return {grant["uid"] for grant in grants if grant["generation"] > before.get(grant["uid"], 0)}
 
 
 @LEDGERS.fault("edited", mixed=True)
 def edited(stage: Stage) -> Iterator[None]:
     """One pod is taken out of it, another is said to hold one connection."""
-    _, second, *others = stage.ledger()["status"]["grants"]
+    grants = stage.ledger()["status"]["grants"]
+    assert len(grants) > 1, f"too few to edit: {grants}"
+    _, second, *others = grants
     second = {**second, "cap": 1, "reserved": 1, "generation": max(1, second["generation"] - 1)}
     _write(stage, {"grants": [second, *others], "reserved": 1 + sum(grant["reserved"] for grant in others)})
     yield

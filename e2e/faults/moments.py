@@ -12,6 +12,8 @@ from itertools import pairwise
 from math import inf
 from typing import TypeVar
 
+from e2e.world import PRIMARY
+
 TOLERANCE_SECONDS = 1.0
 """How far apart a ledger's version and a look at PostgreSQL may be seen that belong together."""
 BEGINS, ENDS = " begins", " ends"
@@ -174,7 +176,7 @@ def moment_at(moment: Moment) -> float:
 class Timeline:
     """The moments of one scenario. Any thread may add some at any time."""
 
-    server: str = "main-a-0"
+    server: str = PRIMARY
     """The PgBudget of the server whose backends are counted."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     """The wall clock at 0."""
@@ -186,9 +188,9 @@ class Timeline:
         """Seconds since the start."""
         return time.monotonic() - self._base
 
-    def at_wall(self, instant: datetime) -> float:
-        """Where an instant of the wall clock, of PostgreSQL's log for one, is on this timeline."""
-        return (instant - self.started).total_seconds()
+    def at(self, monotonic: float) -> float:
+        """Where an instant of the monotonic clock is on this timeline."""
+        return monotonic - self._base
 
     def add(self, *moments: Moment) -> None:
         """Moments need not come in order."""
@@ -237,13 +239,6 @@ class Timeline:
         looks = [moment for moment in self.moments() if isinstance(moment, Backends | Blind)]
         pairs = pairwise([*looks, Blind(inf)])
         return [(look, after.at) for look, after in pairs if isinstance(look, Backends)]
-
-    def back_in_use_after(self, at: float, budget: int) -> float | None:
-        """Seconds from `at` until `budget` backends were open again; None if they never were."""
-        for backends, until in self.spans():
-            if backends.total >= budget and until > at:
-                return max(0.0, backends.at - at)
-        return None
 
     def faults(self) -> list[tuple[str, float, float]]:
         """Name, begin and end of each fault that lasts; one that has not ended lasts until ever."""

@@ -1,89 +1,129 @@
 """What can happen to a node with pooler pods on it; the database and the load are on another one."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 
 from e2e.cluster.shell import run
 from e2e.faults.fault import Catalog
+from e2e.faults.network import dropped
 from e2e.faults.pods import name_of
-from e2e.faults.processes import on_node
-from e2e.faults.stage import Stage
-from e2e.kube import eventually
+from e2e.faults.processes import container_of, on_node
+from e2e.faults.stage import LEDGER, Stage
+from e2e.kube import Object, eventually
 
 NODE = Catalog("node")
 
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _SILENT_SECONDS = 90.0
 """Longer than the API server waits before it calls a node NotReady (40 to 50 s)."""
+_LAST_WORD = timedelta(seconds=3)
+"""A kubelet renews its Lease every 10 s; what was on its way when it fell silent may still arrive."""
+_RULES = tuple(
+    f"{command} {rule}"
+    for command in ("iptables", "ip6tables")
+    for rule in ("-t raw {} PREROUTING -i eth0 -j DROP", "-t mangle {} POSTROUTING -o eth0 -j DROP")
+)
+"""Nothing in, nothing out. A kubelet that IPv4 leads nowhere tries IPv6 after 40 s (seen)."""
 
 
 @NODE.fault("kubelet-stopped", seconds=_SILENT_SECONDS, mixed=True)
 def kubelet_stopped(stage: Stage) -> Iterator[None]:
     """The node looks dead and its pods go on serving."""
-    on_node(stage.occupied_victim(), "systemctl", "stop", "kubelet")
-    yield
-    on_node(stage.victim, "systemctl", "start", "kubelet")
-    stage.mend_victim()
+    victim = stage.occupied_victim()
+    try:
+        on_node(victim, "systemctl", "stop", "kubelet")
+        with _silence(stage, victim):
+            yield
+    finally:
+        on_node(victim, "systemctl", "start", "kubelet")
+        stage.mend_victim()
 
 
 @NODE.fault("paused", seconds=_SILENT_SECONDS, mixed=True)
 def paused(stage: Stage) -> Iterator[None]:
     """Everything on it stands still, as when a hypervisor suspends it, and goes on as if nothing had been."""
-    run("docker", "pause", stage.occupied_victim())
-    yield
-    run("docker", "unpause", stage.victim)
-    stage.mend_victim()
+    victim = stage.occupied_victim()
+    run("docker", "pause", victim)
+    try:
+        with _silence(stage, victim):
+            yield
+    finally:
+        run("docker", "unpause", victim)
+        stage.mend_victim()
 
 
 @NODE.fault("cut-off", seconds=60.0, daily=True, mixed=True)
 def cut_off(stage: Stage) -> Iterator[None]:
     """Its processes run, and nobody hears of them."""
-    _filter(stage.occupied_victim(), "-I")
+    victim = stage.occupied_victim()
+    try:
+        with dropped(victim, _RULES), _silence(stage, victim):
+            yield
+    finally:
+        stage.mend_victim()
+
+
+@contextmanager
+def _silence(stage: Stage, node: str) -> Iterator[None]:
+    """Asserts that the API server hears nothing of the node meanwhile."""
+    began = datetime.now(UTC)
     yield
-    _filter(stage.victim, "-D")
-    stage.mend_victim()
-
-
-def _filter(node: str, change: str) -> None:
-    on_node(node, "iptables", "-t", "raw", change, "PREROUTING", "-i", "eth0", "-j", "DROP")
-    on_node(node, "iptables", "-t", "mangle", change, "POSTROUTING", "-o", "eth0", "-j", "DROP")
+    lease = stage.kubectl.within("kube-node-lease").get("lease", node)
+    assert lease is not None, f"node {node} has no Lease"
+    heard = datetime.fromisoformat(lease["spec"]["renewTime"])
+    assert heard < began + _LAST_WORD, f"{node} was heard of at {heard}, and is broken since {began}"
 
 
 @NODE.fault("stopped-and-tainted")
 def stopped_and_tainted(stage: Stage) -> Iterator[None]:
     """Power lost, and somebody vouches for it: the budget comes back while the node is still away."""
     victim = stage.occupied_victim()
-    run("docker", "stop", "--time=0", victim)
-    stage.kubectl("taint", "node", victim, OUT_OF_SERVICE)
-    _replace_the_lost(stage)
-    stage.wait_whole()
-    yield
-    stage.mend_victim()
-    stage.kubectl("taint", "node", victim, f"{OUT_OF_SERVICE}-")
+    with ExitStack() as mending:
+        mending.callback(_untaint, stage, victim)
+        mending.callback(stage.mend_victim)
+        run("docker", "stop", "--time=0", victim)
+        stage.kubectl("taint", "node", victim, f"{OUT_OF_SERVICE}=nodeshutdown:NoExecute")
+        _replace_the_lost(stage)
+        stage.wait_whole()
+        yield
+
+
+def _untaint(stage: Stage, node: str) -> None:
+    if OUT_OF_SERVICE in _taints(stage, node):
+        stage.kubectl("taint", "node", node, f"{OUT_OF_SERVICE}-")
 
 
 @NODE.fault("stopped-and-released")
 def stopped_and_released(stage: Stage) -> Iterator[None]:
     """Power lost, and nothing proves it: the connections are held until a person releases the pods by name."""
     victim = stage.occupied_victim()
-    lost = [name_of(pod) for pod in stage.pool.pods() if pod["spec"]["nodeName"] == victim]
-    run("docker", "stop", "--time=0", victim)
-    eventually("no pod is scheduled there any more", lambda: _unreachable(stage))
-    _replace_the_lost(stage)
-    held = eventually("the connections of the lost pods are held", lambda: _held(stage))
-    for name in lost:
-        assert name in held
-    assert stage.ledger()["status"]["unknown"] > 0
-    stage.kubectl.patch("pgbudget", "main-a-0", {"spec": {"release": lost}})
-    stage.wait_whole()
-    yield
-    stage.kubectl.patch("pgbudget", "main-a-0", {"spec": {"release": None}})
-    stage.mend_victim()
+    lost = [name_of(pod) for pod in _pods_on(stage, victim)]
+    with ExitStack() as mending:
+        mending.callback(stage.mend_victim)
+        mending.callback(_release, stage, None)
+        run("docker", "stop", "--time=0", victim)
+        unreachable = "node.kubernetes.io/unreachable"
+        eventually("no pod is scheduled there any more", lambda: unreachable in _taints(stage, victim))
+        _replace_the_lost(stage)
+        held = eventually("the connections of the lost pods are held", lambda: _held(stage))
+        for name in lost:
+            assert name in held
+        assert stage.ledger()["status"]["unknown"] > 0
+        _release(stage, lost)
+        stage.wait_whole()
+        yield
 
 
-def _unreachable(stage: Stage) -> bool:
-    node = stage.kubectl.get("node", stage.victim)
-    assert node is not None
-    return "node.kubernetes.io/unreachable" in {taint["key"] for taint in node["spec"].get("taints", ())}
+def _release(stage: Stage, pods: list[str] | None) -> None:
+    stage.kubectl.patch("pgbudget", LEDGER, {"spec": {"release": pods}})
+
+
+def _taints(stage: Stage, node: str) -> set[str]:
+    """By their keys."""
+    found = stage.kubectl.get("node", node)
+    assert found is not None, f"node {node} is gone"
+    return {taint["key"] for taint in found["spec"].get("taints", ())}
 
 
 def _held(stage: Stage) -> str:
@@ -93,16 +133,24 @@ def _held(stage: Stage) -> str:
     return str(held["message"])
 
 
+def _pods_on(stage: Stage, node: str) -> list[Object]:
+    return [pod for pod in stage.pool.pods() if pod["spec"].get("nodeName") == node]
+
+
 def _replace_the_lost(stage: Stage) -> None:
     """What the control plane does after five minutes: the pods of the lost node are marked as deleted."""
-    for pod in stage.pool.pods():
-        if pod["spec"].get("nodeName") == stage.victim:
-            stage.kubectl("delete", "pod", name_of(pod), "--wait=false")
+    for pod in _pods_on(stage, stage.victim):
+        stage.kubectl("delete", "pod", name_of(pod), "--wait=false")
 
 
 @NODE.fault("rebooted")
 def rebooted(stage: Stage) -> Iterator[None]:
     """Its pods come back with new addresses, the same uids, and what they had persisted."""
-    run("docker", "restart", "--time=0", stage.occupied_victim())
-    stage.mend_victim()
+    victim = stage.occupied_victim()
+    before = [(pod, container_of(pod)) for pod in _pods_on(stage, victim)]
+    try:
+        run("docker", "restart", "--time=0", victim)
+    finally:
+        stage.mend_victim()
+    eventually("its pods were started again", lambda: all(container_of(pod) != old for pod, old in before))
     yield

@@ -92,6 +92,10 @@ class Operators:
         """What has happened to an operator's requests since its policy was set."""
         return Counters.model_validate_json(self._ask("GET", f"/{self._ports[index]}"))
 
+    def all_counters(self) -> list[Counters]:
+        """Those of each operator."""
+        return [self.counters(index) for index in range(self._count)]
+
     def pid(self, index: int) -> int:
         """The operator's process; AssertionError in the second in which it is not started again yet."""
         pid = self._processes[index].pid
@@ -106,25 +110,30 @@ class Operators:
         """SIGKILL; it is started again."""
         self._processes[index].kill()
 
+    def free_lease(self) -> None:
+        """Take the Lease from who holds it and died: another one need not wait until it has run out."""
+        self._kubectl("delete", "lease", LEASE, "--ignore-not-found")
+
     @contextmanager
     def rival(self, lease_namespace: str) -> Iterator[None]:
-        """One operator stops and another starts in its place that leads by a Lease of its own: both write.
+        """The last operator stops, and in its place another starts that leads by a Lease of its own: both write.
 
-        Its ServiceAccount may use that Lease only meanwhile.
+        One of the others leads by then. The ServiceAccount may use the second Lease only meanwhile.
         """
         before, after = self._processes[-1], self._rival(lease_namespace)
         lease = self._kubectl.within(lease_namespace)
-        before.stop()
-        lease.apply(*_lease_rights(lease_namespace))
-        after.start()
         try:
-            eventually("another operator leads too", lambda: lease.get("lease", LEASE))
+            before.stop()
+            lease.apply(*_lease_rights(lease_namespace))
+            after.start()
+            eventually("another operator leads too", lambda: _leads(after, lease))
+            self.wait_leading()
             yield
         finally:
             after.stop()
-            lease("delete", "role,rolebinding", _OPERATOR)
-            lease("delete", "lease", LEASE)
             before.start()
+            lease("delete", "role,rolebinding", _OPERATOR, "--ignore-not-found")
+            lease("delete", "lease", LEASE, "--ignore-not-found")
 
     def stop_all(self) -> None:
         """As a scale down to nothing: SIGTERM, and none runs when this returns."""
@@ -138,11 +147,8 @@ class Operators:
 
     def leader(self) -> int | None:
         """Which of them holds the Lease and lives."""
-        lease = self._kubectl.get("lease", LEASE) or {}
-        holder = lease.get("spec", {}).get("holderIdentity")
-        host = socket.gethostname()
-        holding = (i for i, process in enumerate(self._processes) if holder == f"{host}_{process.pid}")
-        return next(holding, None)
+        leading = (i for i, process in enumerate(self._processes) if _leads(process, self._kubectl))
+        return next(leading, None)
 
     def wait_leading(self) -> int:
         """Wait until one of them leads; which."""
@@ -291,6 +297,13 @@ class _Supervised:
             # A Ctrl-C is for the tests, which then stop this in order.
             start_new_session=True,
         )
+
+
+def _leads(process: _Supervised, kubectl: Kubectl) -> bool:
+    """Whether it lives and holds the Lease in a namespace."""
+    lease = kubectl.get("lease", LEASE) or {}
+    holder = lease.get("spec", {}).get("holderIdentity")
+    return process.pid is not None and holder == f"{socket.gethostname()}_{process.pid}"
 
 
 @contextmanager

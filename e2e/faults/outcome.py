@@ -10,6 +10,9 @@ import click
 from pydantic import BaseModel, TypeAdapter
 
 FILE = "outcomes.jsonl"
+LONG_SECONDS = 20.0
+"""No fault that lasts so long stops all poolers: somebody has to be served. Clients that have lost theirs may need
+a part of it to find another one."""
 
 
 class Outcome(BaseModel):
@@ -28,20 +31,36 @@ class Outcome(BaseModel):
     """Seconds from the end of the last fault until the whole budget was granted and in use again."""
     transactions: int = 0
     """Of the load."""
+    fault_seconds: float = 0.0
+    """From the begin of the first fault to the end of the last one."""
+    served_during: int = 0
+    """Transactions of the application that were acknowledged in that time."""
+    served_after: int = 0
+    """And since."""
     acknowledged: int = 0
     """Of the application whose rows are counted afterwards."""
     lost: tuple[int, ...] = ()
     """Rows that were acknowledged and are not there."""
+    error: str = ""
+    """Why it was not played to its end."""
 
     def broken(self) -> list[str]:
         """The promises that were not kept."""
         found = list(self.over)
+        if self.error:
+            found.append(self.error)
         if not 0 < self.log_peak <= self.most:
             found.append(f"PostgreSQL's log has {self.log_peak} sessions at once, {self.most} are allowed")
+        if self.sampled_peak > self.log_peak:
+            found.append(f"PostgreSQL's log misses some of {self.sampled_peak} sessions in pg_stat_activity")
         if self.whole_after is None:
             found.append("the whole budget did not come back into use")
-        if not self.acknowledged:
-            found.append("no transaction was acknowledged")
+        if not self.transactions:
+            found.append("the clients did nothing")
+        if self.fault_seconds >= LONG_SECONDS and not self.served_during:
+            found.append(f"no transaction was acknowledged in {self.fault_seconds:.0f} s of faults")
+        if not self.served_after:
+            found.append("no transaction was acknowledged after the last fault")
         if self.lost:
             found.append(f"{len(self.lost)} acknowledged transactions are lost, {self.lost[0]} first")
         return found

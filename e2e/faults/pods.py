@@ -1,12 +1,25 @@
-"""What can happen to one pooler pod."""
+"""What can happen to one pooler pod.
+
+What each asserts is seen on the pod's node: it holds whatever else is broken at the time.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from e2e.faults.fault import Catalog
-from e2e.faults.processes import engine_process, first_process, node_of, on_node, send_signal
+from e2e.faults.processes import (
+    container_of,
+    engine_process,
+    first_process,
+    freeze,
+    kill,
+    node_of,
+    on_node,
+    runs,
+    sandbox_of,
+)
 from e2e.faults.stage import Stage
-from e2e.kube import Object, eventually
+from e2e.kube import KubectlError, Object, T, eventually
 
 POD = Catalog("pod")
 
@@ -34,7 +47,7 @@ def delete(stage: Stage) -> Iterator[None]:
     yield
 
 
-@POD.fault("force-delete", daily=True, mixed=True)
+@POD.fault("force-delete", mixed=True)
 def force_delete(stage: Stage) -> Iterator[None]:
     """The object goes at once; the processes go on until the kubelet notices."""
     stage.kubectl("delete", "pod", name_of(stage.any_pod()), "--grace-period=0", "--force", "--wait=false")
@@ -44,86 +57,104 @@ def force_delete(stage: Stage) -> Iterator[None]:
 @POD.fault("evict", mixed=True)
 def evict(stage: Stage) -> Iterator[None]:
     """As the eviction API does it, for a drain or an autoscaler of nodes."""
-    name, namespace = name_of(stage.any_pod()), stage.kubectl.namespace
+    eventually("a pod may be evicted", lambda: _evicted(stage, name_of(stage.any_pod())))
+    yield
+
+
+def _evicted(stage: Stage, name: str) -> bool:
+    """False where the PodDisruptionBudget does not allow it just now."""
+    namespace = stage.kubectl.namespace
     path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
     metadata = {"name": name, "namespace": namespace}
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-    stage.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-    yield
+    try:
+        stage.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    except KubectlError as error:
+        if "disruption budget" not in str(error):
+            raise
+        return False
+    return True
 
 
 @POD.fault("drain", seconds=5)
 def drain(stage: Stage) -> Iterator[None]:
     """As before an upgrade of the node; PodDisruptionBudgets hold."""
+    victim = stage.occupied_victim()
     options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
-    stage.kubectl("drain", stage.victim, "--pod-selector=pgpool.dev/pool", *options)
-    yield
-    stage.kubectl("uncordon", stage.victim)
+    try:
+        stage.kubectl("drain", victim, "--pod-selector=pgpool.dev/pool", *options)
+        left = [name_of(pod) for pod in stage.pool.pods() if pod["spec"].get("nodeName") == victim]
+        assert not left, f"{left} are still on {victim}"
+        yield
+    finally:
+        stage.kubectl("uncordon", victim)
+        stage.mend_victim()
 
 
 @POD.fault("kill-container", mixed=True)
 def kill_container(stage: Stage) -> Iterator[None]:
     """The agent, PID 1, dies and the engine with it."""
-    pod = stage.any_pod()
-    send_signal(pod, first_process(pod), "KILL")
+    pod, container = _pod_with(stage, "a container", container_of)
+    kill(pod, first_process(pod))
+    eventually("the container has ended", lambda: not runs(pod, container))
     yield
 
 
 @POD.fault("kill-engine", mixed=True)
 def kill_engine(stage: Stage) -> Iterator[None]:
     """The engine dies under its agent."""
-    pod = stage.any_pod()
-    send_signal(pod, engine_process(pod), "KILL")
+    pod, engine = _pod_with(stage, "an engine", engine_process)
+    agent = first_process(pod)
+    kill(pod, engine)
+    assert first_process(pod) == agent, "the agent ended too"
     yield
 
 
 @POD.fault("freeze-agent", seconds=_FROZEN_SECONDS, mixed=True)
 def freeze_agent(stage: Stage) -> Iterator[None]:
     """The agent hangs; the engine goes on."""
-    pod = stage.any_pod()
-    agent = first_process(pod)
-    send_signal(pod, agent, "STOP")
+    pod, agent = _pod_with(stage, "an agent", first_process)
+    freeze(pod, agent, _FROZEN_SECONDS)
     yield
-    send_signal(pod, agent, "CONT")
 
 
 @POD.fault("freeze-engine", seconds=_FROZEN_SECONDS, mixed=True)
 def freeze_engine(stage: Stage) -> Iterator[None]:
     """The engine hangs; the agent goes on."""
-    pod = stage.any_pod()
-    engine = engine_process(pod)
-    send_signal(pod, engine, "STOP")
+    pod, engine = _pod_with(stage, "an engine", engine_process)
+    freeze(pod, engine, _FROZEN_SECONDS)
     yield
-    send_signal(pod, engine, "CONT")
 
 
-@POD.fault("stop-sandbox", mixed=True)
+@POD.fault("stop-sandbox", daily=True, mixed=True)
 def stop_sandbox(stage: Stage) -> Iterator[None]:
     """The pod keeps its uid and gets a new address."""
-    pod = stage.any_pod()
-    found = on_node(
-        node_of(pod),
-        "crictl",
-        "pods",
-        "--quiet",
-        "--label",
-        f"io.kubernetes.pod.uid={pod['metadata']['uid']}",
-    )
-    on_node(node_of(pod), "crictl", "stopp", *found.split())
+    pod, sandbox = _pod_with(stage, "a sandbox", sandbox_of)
+    on_node(node_of(pod), "crictl", "stopp", sandbox)
+    eventually("it has another sandbox, unless it is to go", lambda: _replaced(stage, pod, sandbox))
     yield
+
+
+def _replaced(stage: Stage, pod: Object, sandbox: str) -> bool:
+    if pod["metadata"]["uid"] not in {each["metadata"]["uid"] for each in stage.pool.pods()}:
+        return True
+    return sandbox_of(pod) != sandbox
 
 
 @POD.fault("out-of-memory", mixed=True)
 def out_of_memory(stage: Stage) -> Iterator[None]:
     """The kernel ends the agent, PID 1, when the container reaches its limit."""
-    pod = stage.any_pod()
-    restarts = _restarts(stage, pod)
+    pod, container = _pod_with(stage, "a container", container_of)
     stage.kubectl("exec", name_of(pod), "--", "python3", "-c", _ALLOCATE, may_fail=True)
-    eventually("the container was started again", lambda: _restarts(stage, pod) > restarts)
+    eventually("the container has ended", lambda: not runs(pod, container))
     yield
 
 
-def _restarts(stage: Stage, pod: Object) -> int:
-    found = stage.kubectl.get("pod", name_of(pod))
-    assert found is not None, f"pod {name_of(pod)} is gone"
-    return int(found["status"]["containerStatuses"][0]["restartCount"])
+def _pod_with(stage: Stage, what: str, find: Callable[[Object], T]) -> tuple[Object, T]:
+    """A pod in which this is found just now, and what is found: another fault may have hit some of them."""
+
+    def look() -> tuple[Object, T]:
+        pod = stage.any_pod()
+        return pod, find(pod)
+
+    return eventually(f"a pod has {what}", look)

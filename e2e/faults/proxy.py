@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from itertools import cycle
@@ -27,8 +26,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFl
 from yarl import URL
 
 HOST = "127.0.0.1"
-WRITES_KEPT = 500
-"""How many of the latest writes Counters names."""
 
 _WRITES = frozenset({"PUT", "PATCH", "POST", "DELETE"})
 _LEASES = "/apis/coordination.k8s.io/"
@@ -79,8 +76,6 @@ class Policy(BaseModel):
     """Of the watch events about objects (not bookmarks, not errors): never passed on."""
     events_delayed: Between = (0.0, 0.0)
     """Each watch event is passed on this much later, but never before an earlier one of its watch."""
-    down: bool = False
-    """Connections are closed at once, those that are open now as well."""
     kill: Kill | None = None
     seed: int = 0
     """Of all that is random."""
@@ -92,17 +87,15 @@ class Counters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     requests: int
-    """All that came in while the port was not down."""
+    """All that came in."""
     writes: int
     """Neither refused nor of Leases: passed on, or killed at."""
-    latest: tuple[str, ...]
-    """The last of these writes, `PATCH /api/v1/...`, in order."""
     failed: int
     conflicted: int
     dropped: int
     """Watch events that were not passed on."""
-    killed: bool
-    """The kill has happened."""
+    killed_at: str
+    """The write that the process was killed at, `PATCH /api/v1/...`; empty as long as it was not."""
 
 
 class _Period:
@@ -111,8 +104,7 @@ class _Period:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.requests = self.writes = self.failed = self.conflicted = self.dropped = 0
-        self.killed = False
-        self.latest: deque[str] = deque(maxlen=WRITES_KEPT)
+        self.killed_at = ""
         self.watches: set[asyncio.Timeout] = set()
         self._random = random.Random(policy.seed)
         self._failures = cycle(_FAILURES.items())
@@ -141,7 +133,6 @@ class _Period:
         if request.method not in _WRITES or request.path.startswith(_LEASES):
             return None
         self.writes += 1
-        self.latest.append(f"{request.method} {request.path}")
         kill = self.policy.kill
         return kill if kill is not None and kill.write == self.writes else None
 
@@ -152,11 +143,11 @@ class _Period:
         self.dropped += 1
         return True
 
-    def strike(self, kill: Kill) -> None:
+    def strike(self, kill: Kill, request: web.Request) -> None:
         """Kill the process; one that is gone already was not killed here."""
         with suppress(ProcessLookupError):
             os.kill(kill.pid, signal.SIGKILL)
-            self.killed = True
+            self.killed_at = f"{request.method} {request.path}"
 
     def end(self) -> None:
         """Another policy comes into force."""
@@ -189,15 +180,9 @@ class _Port:
     def set_policy(self, policy: Policy) -> None:
         before, self._period = self._period, _Period(policy)
         before.end()
-        if policy.down and self._runner.server is not None:
-            for connection in self._runner.server.connections:
-                if connection.transport is not None:
-                    connection.transport.abort()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         period = self._period
-        if period.policy.down:
-            return _hung_up(request, web.Response())
         period.requests += 1
         body = await request.read()
         await asyncio.sleep(period.within(period.policy.delay))
@@ -208,7 +193,7 @@ class _Port:
             return refusal
         kill = period.count(request)
         if kill is not None and kill.moment == "before":
-            period.strike(kill)
+            period.strike(kill, request)
             return _hung_up(request, web.Response())
         return await self._forward(request, body, kill)
 
@@ -230,7 +215,7 @@ class _Port:
                 if kill is not None:
                     await answer.read()
                     if period is self._period:
-                        period.strike(kill)
+                        period.strike(kill, request)
                     return _hung_up(request, reply)
                 reply = web.StreamResponse(
                     status=answer.status, reason=answer.reason, headers=_passed_on(answer.headers)

@@ -58,7 +58,7 @@ _WATCH_SECONDS = 30
 
 _COUNT = """SELECT coalesce(host(client_addr), 'local'), count(*) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND usename = ANY(%s) GROUP BY 1 ORDER BY 1"""
-_GIVE_UP = " tcp_user_timeout=2000 keepalives_idle=1 keepalives_interval=1 keepalives_count=2"
+_TIMEOUTS = " tcp_user_timeout=2000 keepalives_idle=1 keepalives_interval=1 keepalives_count=2"
 
 
 class Recorder:
@@ -292,7 +292,7 @@ class _Looks:
         if self._timeline.now() - self._asked >= _FRESH_SECONDS:
             self._asked = self._timeline.now()
             try:
-                self._dsn = self._ask_dsn() + _GIVE_UP
+                self._dsn = self._ask_dsn() + _TIMEOUTS
             except (KubectlError, AssertionError, KeyError):
                 if not self._dsn:
                     raise psycopg.OperationalError("no way to the database is known yet") from None

@@ -1,22 +1,38 @@
 """Where faults are played: a database and a load that stay whole, a PgPool with pods on a node that does not."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 
 import psycopg
 
 from e2e.cluster.kind_cluster import WORKERS, mend_cluster
 from e2e.faults.operators import Operators
+from e2e.faults.whole import not_whole
 from e2e.kube import Kubectl, KubectlError, Object, eventually
-from e2e.world import BUDGET, USER, Pool, Postgres
+from e2e.world import BUDGET, PRIMARY, USER, Pool, Postgres
 
 HOME, VICTIM = WORKERS
 """The worker where the database and the load run, and the one that may be broken."""
 PATIENCE_SECONDS = 600.0
 """For the whole budget to come back; what it took is reported."""
-LEDGER = "main-a-0"
+_STEADY_SECONDS = 2.0
+"""How long everything has to stay whole: what is about to break again does not count."""
+LEDGER = PRIMARY
 PODS = 3
 """Of the write endpoint, where no fault says otherwise."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A time, by the wall clock, in which PostgreSQL must not have had more than so many backends."""
+
+    since: datetime
+    until: datetime
+    most: int
 
 
 @dataclass
@@ -29,25 +45,32 @@ class Stage:
     operators: Operators
     random: Random = field(default_factory=Random)
     victim_is_whole: bool = True
+    bounds: list[Bound] = field(default_factory=list)
+    """Of the scenario that is played."""
 
     @property
     def victim(self) -> str:
         """The node to break: a worker that has pooler pods, and nothing else that counts."""
-        assert VICTIM in WORKERS
         return VICTIM
 
-    def occupied_victim(self) -> str:
-        """The victim, once there is a pod of the pool on it: one that is replaced goes to the emptier node."""
+    def occupy_victim(self) -> None:
+        """See to it that a pod of the pool is on the victim: one that is replaced goes to the emptier node."""
 
         def occupied() -> bool:
             pods = self.pool.pods()
-            if any(pod["spec"].get("nodeName") == self.victim for pod in pods):
+            nodes = [pod["spec"].get("nodeName") for pod in pods]
+            if self.victim in nodes:
                 return True
-            self.kubectl("delete", "pod", pods[0]["metadata"]["name"])
-            self.wait_whole()
+            assert len(pods) >= PODS, f"there are {len(pods)} pods"
+            assert None not in nodes, "a pod is on no node yet"
+            self.kubectl("delete", "pod", pods[0]["metadata"]["name"], "--wait=false")
             return False
 
         eventually(f"a pod is on {self.victim}", occupied, PATIENCE_SECONDS)
+
+    def occupied_victim(self) -> str:
+        """The victim, with a pod of the pool on it, which is about to break."""
+        self.occupy_victim()
         self.victim_is_whole = False
         return self.victim
 
@@ -80,6 +103,11 @@ class Stage:
         """Wait until the pool has so many pods."""
         eventually(f"there are {count} pods", lambda: len(self.pool.pods()) == count)
 
+    def wait_moved(self, replicas: int) -> float:
+        """Wait until there are so many pods and all is whole; since when, see wait_whole()."""
+        self.wait_for_pods(replicas)
+        return self.wait_whole()
+
     def database_answers(self) -> bool:
         """Whether the primary takes connections."""
         try:
@@ -87,34 +115,52 @@ class Stage:
         except (psycopg.Error, KubectlError):
             return False
 
-    def wait_whole(self, budget: int = BUDGET) -> None:
-        """Wait until the pool serves, and active pods have all of the budget."""
-        eventually(
+    def wait_whole(self, budget: int = BUDGET) -> float:
+        """Wait until an operator leads, the pool serves, and its pods have all of the budget, for a while.
+
+        Since when that is so, by the monotonic clock.
+        """
+        self.operators.wait_leading()
+        return eventually(
             f"all {budget} connections are granted and in use",
-            lambda: self._whole(budget),
+            steadily(lambda: self.check_whole(budget), _STEADY_SECONDS),
             PATIENCE_SECONDS,
         )
 
-    def _whole(self, budget: int) -> bool:
+    def check_whole(self, budget: int = BUDGET) -> None:
+        """Raises AssertionError with what is missing until all is whole, just now."""
         try:
-            return self._seen_whole(budget)
+            missing = not_whole(self.ledger(), self.pool.object(), self.pool.pods(), self._open(), budget)
         except (KubectlError, psycopg.Error) as error:
             raise AssertionError(str(error)) from error
+        assert not missing, "; ".join(missing)
 
-    def _seen_whole(self, budget: int) -> bool:
-        status = self.ledger()["status"]
-        states = {grant["state"] for grant in status["grants"]}
-        assert status["reserved"] == status["connections"] == budget, (
-            f"{status['reserved']} of {status['connections']} reserved"
-        )
-        assert states == {"Active"}, f"{states}"
-        ready = self.pool.condition("Ready")
-        assert ready["status"] == "True", f"{ready}"
-        open_now = self._open()
-        assert open_now == budget, f"{open_now} backends"
-        return True
+    @contextmanager
+    def bounded(self, most: int) -> Iterator[None]:
+        """While the block runs, PostgreSQL must not have more backends; judged at the scenario's end."""
+        since = datetime.now(UTC)
+        yield
+        self.bounds.append(Bound(since, datetime.now(UTC), most))
 
     def _open(self) -> int:
         sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = %s"
         ((count,),) = self.database.query(sql, (USER,))
         return int(count)
+
+
+def steadily(check: Callable[[], None], seconds: float) -> Callable[[], float | None]:
+    """For `eventually`: since when `check` has raised no AssertionError, once that is long enough."""
+    since: float | None = None
+
+    def looked() -> float | None:
+        nonlocal since
+        try:
+            check()
+        except AssertionError:
+            since = None
+            raise
+        now = time.monotonic()
+        since = now if since is None else since
+        return since if now - since >= seconds else None
+
+    return looked

@@ -22,19 +22,23 @@ from e2e.faults.moments import (
 )
 
 
-def write(timeline: Timeline, title: str, folder: Path, log_peak: str) -> None:
-    """Write story.txt, timeline.svg and timeline.png; `log_peak` is what PostgreSQL's own log says."""
+def write(timeline: Timeline, title: str, again: str, folder: Path, log_peak: str) -> None:
+    """Write story.txt, timeline.svg and timeline.png.
+
+    `again` is the command that plays it again, `log_peak` what PostgreSQL's own log says.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "story.txt").write_text(text(timeline, title, log_peak))
+    (folder / "story.txt").write_text(text(timeline, title, again, log_peak))
     for name in ("timeline.svg", "timeline.png"):
         plot.draw(timeline, title, folder / name)
 
 
-def text(timeline: Timeline, title: str, log_peak: str) -> str:
+def text(timeline: Timeline, title: str, again: str, log_peak: str) -> str:
     """The whole story."""
     over = timeline.backends_over()
     head = [
         title,
+        f"again: {again}",
         f"seconds since {timeline.started:%Y-%m-%d %H:%M:%S.%f} UTC",
         f"backends of {timeline.server}: peak {log_peak} by PostgreSQL's log, {timeline.peak()} by samples, "
         f"{timeline.allowed()} allowed at most",

@@ -8,6 +8,7 @@ at every instant: nothing can open and close unseen between two samples.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 _AUTHORIZED = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*connection authorized: user=(?P<user>\S+)")
 _GONE = re.compile(r"^(?P<at>\S+ \S+ \S+) \[(?P<pid>\d+)\].*disconnection: session time: ")
@@ -15,7 +16,8 @@ _REFUSED = re.compile(
     r"^\S+ \S+ \S+ \[(?P<pid>\d+)\].*FATAL: .*"
     r"(too many connections for (role|database)|too many clients|remaining connection slots)"
 )
-_STARTED = re.compile(r"LOG:  database system is ready to accept connections")
+_STARTED = re.compile(r"^(?P<at>\S+ \S+ \S+) .*LOG:  database system is ready to accept connections")
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _TOLD = 40
 """Lines that are kept up to a peak."""
 
@@ -33,6 +35,14 @@ class Verdict:
     """Logins that a CONNECTION LIMIT or max_connections turned away."""
     before: tuple[str, ...] = field(default=(), repr=False)
     """The last lines up to the one that made the peak: whose sessions came and went."""
+    depths: tuple[tuple[datetime, int], ...] = field(default=(), repr=False)
+    """How many sessions were open from each instant on at which that changed."""
+
+    def peak_between(self, since: datetime, until: datetime) -> int:
+        """The most sessions that were open at once from `since` to `until`, by PostgreSQL's clock."""
+        before = [depth for at, depth in self.depths if at <= since]
+        within = [depth for at, depth in self.depths if since < at <= until]
+        return max(before[-1:] + within, default=0)
 
 
 def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int] = ()) -> Verdict:
@@ -41,22 +51,32 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
     turned_away = _turned_away(lines)
     present = set(open_before)
     peak, at, opened, refused, before = len(present), "start", 0, 0, 0
+    depths = [(_BEFORE_ALL, len(present))]
     for number, line in enumerate(lines):
         if number in turned_away:
             continue
         if _REFUSED.search(line):
             refused += 1
-        elif _STARTED.search(line):
+        elif match := _STARTED.match(line):
             # A crash writes no line for the sessions that it ends; before this one nobody logs in.
             present.clear()
+            depths.append((_instant(match["at"]), 0))
         elif (match := _AUTHORIZED.match(line)) and match["user"] in users:
             present.add(int(match["pid"]))
             opened += 1
+            depths.append((_instant(match["at"]), len(present)))
             if len(present) > peak:
                 peak, at, before = len(present), match["at"], number + 1
         elif match := _GONE.match(line):
             present.discard(int(match["pid"]))
-    return Verdict(peak, at, opened, refused, tuple(lines[max(0, before - _TOLD) : before]))
+            depths.append((_instant(match["at"]), len(present)))
+    told = tuple(lines[max(0, before - _TOLD) : before])
+    return Verdict(peak, at, opened, refused, told, tuple(depths))
+
+
+def _instant(words: str) -> datetime:
+    """PostgreSQL's %m with log_timezone UTC: 2026-11-25 12:00:00.000 UTC."""
+    return datetime.strptime(words, "%Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC)
 
 
 def _turned_away(lines: Sequence[str]) -> frozenset[int]:

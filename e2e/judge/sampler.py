@@ -22,7 +22,7 @@ class Samples:
     taken: int = 0
     longest_gap: float = 0.0
     """Seconds between two samples at most: what stayed unseen."""
-    busy: list[int] = field(default_factory=list)
+    busy: list[int] = field(default_factory=list, repr=False)
 
 
 class Sampler:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from e2e.judge.connection_log import Verdict, judge
 from e2e.judge.load import Result
 from e2e.judge.pod_log import following
 from e2e.judge.sampler import Sampler, Samples
 from e2e.kube import eventually
-from e2e.world import BUDGET, USER, Postgres
+from e2e.world import BUDGET, PRIMARY, USER, Postgres
 
 
 @dataclass
@@ -17,7 +17,18 @@ class Watched:
     """What PostgreSQL said while it was watched."""
 
     samples: Samples
-    log: Verdict | None = None
+    users: frozenset[str]
+    lines: list[str] = field(repr=False)
+    """Of PostgreSQL's log, whole once it is watched no more."""
+    first: int
+    """The line from which on it is judged."""
+    open_before: tuple[int, ...]
+    """The pids of the sessions that were there then."""
+
+    @property
+    def log(self) -> Verdict:
+        """What the log says so far."""
+        return judge(self.lines[self.first :], self.users, self.open_before)
 
 
 @contextmanager
@@ -26,17 +37,15 @@ def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> It
 
     Who is connected is asked once the log is seen to arrive: a session is among those or has a line, or both.
     """
-    with following(database.kubectl, "main-a-0", "postgres") as lines:
+    with following(database.kubectl, PRIMARY, "postgres") as lines:
         eventually("the log is followed", lambda: _login_is_told(database, lines))
         asked_at = len(lines)
         rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
         with Sampler(database.dsn(), sorted(users)) as samples:
-            seen = Watched(samples)
-            yield seen
+            yield Watched(samples, users, lines, asked_at, tuple(pid for (pid,) in rows))
         # What was written before the end has arrived once a later login has.
         told = len(lines)
         eventually("the log has arrived", lambda: _login_is_told(database, lines[told:]))
-    seen.log = judge(lines[asked_at:], users, [pid for (pid,) in rows])
 
 
 def _login_is_told(database: Postgres, lines: list[str]) -> bool:
@@ -47,7 +56,6 @@ def _login_is_told(database: Postgres, lines: list[str]) -> bool:
 
 def report(title: str, seen: Watched, load: Result) -> None:
     """Print what the judges saw, and what the load got done."""
-    assert seen.log is not None
     log, samples = seen.log, seen.samples
     print(  # noqa: T201
         f"{title}: log peak {log.peak} at {log.at} of {log.opened} logins, {log.refused} refused; "

@@ -30,6 +30,8 @@ UNSETTLED_SECONDS = 0.2
 """Pause between two looks at a pod under load, at rest, and with a grant under way."""
 ANSWER_SECONDS = 5.0
 """A live agent on a live network answers well within this."""
+SILENT_SECONDS = 10.0
+"""A pod that was not heard for so long is silent: longer than the longest pause and a late answer together."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +196,16 @@ class Agents:
 def _take_in(follower: _Follower, state: State) -> bool:
     """Remember a new state; whether it can change a decision."""
     before, demand, now = follower.state, follower.demand, time.monotonic()
+    silence = now - follower.heard_at
     if before is None or before.acknowledged < follower.expected <= state.acknowledged:
         _report_acknowledgement(follower, state)
     follower.state = state
     follower.history.add(sample(state, now))
     follower.demand = {
-        d.name: expected_demand(demand.get(d.name), d.active, d.waiting, now - follower.heard_at)
-        for d in state.databases
+        d.name: expected_demand(demand.get(d.name), d.active, d.waiting, silence) for d in state.databases
     }
     follower.heard_at = now
-    if before is None or crowded(before) is not crowded(state):
+    if before is None or silence > SILENT_SECONDS or crowded(before) is not crowded(state):
         return True
     return matters(before, state) or _rounded(demand) != _rounded(follower.demand)
 

@@ -299,6 +299,7 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "addresses": ["10.0.2.9"],
         "graceSeconds": 75.0,
         "detectsDeadClients": True,
+        "assumedToDetect": False,
         "cap": 12,
         "reserved": 12,
         "generation": 4,

@@ -21,6 +21,11 @@ SOURCES = ("operator", "pooler")
 PASSED, FAILED = 0, 1
 """Exit statuses of pytest; the others say that no test came to a verdict."""
 
+_FAILURE = "\nFAILED "
+"""With which a line of pytest's summary begins that names a test that failed."""
+_ASSERTIONS = ("assert ", "AssertionError", "Failed: ")
+"""How the error begins there if what the test asserts, or a `pytest.raises`, did not come true."""
+
 _LEFT_OUT = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build")
 
 
@@ -36,9 +41,24 @@ class Verdict:
     output: str
 
     @property
-    def failed(self) -> tuple[str, ...]:
-        """The tests that failed, each with its reason; errors outside of tests are not among them."""
-        return tuple(line[7:] for line in self.output.splitlines() if line.startswith("FAILED "))
+    def failure(self) -> str:
+        """What the summary says of the test that failed: its name, and the error with all its lines.
+
+        Empty if no test failed; errors outside of tests are no failures.
+        """
+        _, found, told = self.output.rpartition(_FAILURE)
+        return told if found else ""
+
+    def catches(self, bug: Bug) -> bool:
+        """Whether a test failed, and for what the bug breaks.
+
+        A missing name or a cluster that does not answer make tests fail as well, and say nothing of a promise.
+        """
+        if self.status != FAILED:
+            return False
+        if bug.because:
+            return bug.because in self.failure
+        return any(f" - {kind}" in self.failure.partition("\n")[0] for kind in _ASSERTIONS)
 
 
 @dataclass(frozen=True)
@@ -81,8 +101,9 @@ class Copy:
 
     def test(self, *selection: str) -> Verdict:
         """Run tests up to the first failure."""
-        # Without the plugin of hypothesis, a test that does not use hypothesis is spared its import.
-        options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        # So verbose, pytest cuts no error short, which may be where the reason is. Without the plugin of
+        # hypothesis, a test that does not use hypothesis is spared its import.
+        options = ("-x", "-vv", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
         done = self.run("-m", "pytest", *options, *selection)
         return Verdict(done.returncode, done.stdout)
 

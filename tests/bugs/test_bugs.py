@@ -1,11 +1,12 @@
 """Every bug of the table is caught: a promise without a test that fails when it is broken is only a wish."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.bugs.copied import FAILED, PASSED, REPOSITORY, SOURCES, Copy, make_copy, with_bug
+from tests.bugs.copied import PASSED, REPOSITORY, SOURCES, Copy, make_copy, with_bug
 from tests.bugs.table import BUGS, ON_THE_CLUSTER, Bug
 
 ALL = (*BUGS, *ON_THE_CLUSTER)
@@ -36,9 +37,26 @@ def test_without_a_bug_the_tests_that_catch_them_pass(copy: Copy) -> None:
 def test_it_is_caught(copy: Copy, bug: Bug) -> None:
     with copy.broken(bug):
         verdict = copy.test(*bug.caught_by)
-    assert verdict.status == FAILED, verdict.output
-    assert verdict.failed, verdict.output
-    click.echo(f"caught by {verdict.failed[0]}")
+    assert verdict.catches(bug), verdict.output
+    click.echo(f"caught by {verdict.failure}")
+
+
+A_BUG = BUGS[0]
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        pytest.param(replace(A_BUG, wrong=f"{A_BUG.right} + missing_name"), id="a name is missing"),
+        pytest.param(replace(A_BUG, wrong=f"{A_BUG.right} +"), id="it is no Python"),
+        pytest.param(replace(A_BUG, because="another reason"), id="a test fails for another reason"),
+    ],
+)
+def test_it_is_not_caught_where(copy: Copy, bug: Bug) -> None:
+    with copy.broken(bug):
+        verdict = copy.test(*bug.caught_by)
+    assert verdict.status != PASSED
+    assert not verdict.catches(bug)
 
 
 @pytest.mark.parametrize("bug", ON_THE_CLUSTER, ids=lambda bug: bug.name)

@@ -71,4 +71,6 @@ def _read(said: str, seconds: float) -> Search:
     failed = re.search(r"assertion violated (.*) \(at depth", said)
     if errors.group(1) != "0" and failed is None:
         raise CommandError(("pan",), said)
+    if failed is None and "Search not completed" in said:
+        raise CommandError(("pan",), said)
     return Search(failed.group(1).strip() if failed else "", int(states.group(1)), seconds)

@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[int, Step]] = {
 }
 
 
-RARE: dict[str, tuple[int, Step]] = {"strip": (2, _pod(World.strip))}
+RARE: dict[str, tuple[int, Step]] = {"strip": (2, _pod(World.strip)), "refuse": (1, _pod(World.refuse))}
 """Only on demand: too much else would go unnoticed where these happen."""
 
 

@@ -48,6 +48,8 @@ class Mutant(Enum):
     """A count of the backends from before the pod was known to be dead frees what it held."""
     BLIND_COUNT = auto()
     """So does the count of somebody who does not see all of them."""
+    REFUSED = auto()
+    """A pod that its kubelet refused counts as dead, although nothing was said of its containers."""
     ABORT = auto()
     """A pooler drops busy backends and no longer counts them."""
 
@@ -99,11 +101,14 @@ class Pod:
     written: list[Grant] = field(default_factory=list)
     """All that was ever in the annotation."""
     deleted: bool = False
+    refused: bool = False
+    """Its kubelet has given it a final phase, without a word on its containers."""
     silent: bool = False
     """Its node does not answer."""
     running: bool = True
     end_reported: bool = False
-    proven: bool = False
+    proven: set[int] = field(default_factory=set)
+    """The operators that have seen its kubelet live for long enough, or its node declared out of service."""
     persisted: Grant | None = None
     in_force: Grant | None = None
     gated: bool = True
@@ -121,12 +126,17 @@ class Pod:
         self.in_force, self.gated, self.acknowledged = None, True, 0
 
     @property
-    def verdict(self) -> Life:
-        if self.exists and not self.deleted:
+    def going(self) -> bool:
+        """Its kubelet, where it can, ends it."""
+        return self.deleted or self.refused
+
+    def verdict(self, number: int) -> Life:
+        """Of one operator."""
+        if self.exists and not self.going:
             return Life.ALIVE
         if self.end_reported:
             return Life.DEAD_REPORTED
-        if self.proven:
+        if number in self.proven:
             return Life.DEAD_INFERRED
         return Life.TERMINATING if self.exists and not self.silent else Life.UNKNOWN
 
@@ -157,6 +167,7 @@ class Sight:
     version: int
     annotation: Grant | None
     was_ready: bool
+    refused: bool
     life: Life
     holds_over: Mapping[str, bool]
     dead_since: int
@@ -216,7 +227,8 @@ class World:
             ledger, budget = self.ledgers[server][1], self.budget[server]
             caps = {uid: (e.cap, e.reserved) for uid, e in ledger.reservations.items()}
             said = {uid: (cap, cap) for uid in caps for cap in [self._in_force(uid, server)]}
-            here = {uid for uid, pod in self.pods.items() if pod.exists and pod.assigned == server}
+            there = {uid: pod for uid, pod in self.pods.items() if pod.exists and not pod.refused}
+            here = {uid for uid, pod in there.items() if pod.assigned == server}
             room = budget - sum(e.reserved for uid, e in ledger.reservations.items() if uid not in here)
             fed = sum(self._in_force(uid, server) > 0 for uid in here)
             if ledger.recovering or ledger.connections != budget or caps != said:
@@ -262,15 +274,22 @@ class World:
             pod.exists = False
 
     def end(self, pod: Pod) -> None:
-        """The process of a deleted pod ends; the kubelet says so if it can."""
-        if pod.deleted and pod.running:
+        """The process of a deleted pod ends; the kubelet says so if it can. Of one that it refused it does not."""
+        if pod.going and pod.running:
             pod.vanish()
             pod.running = False
-            pod.end_reported = pod.exists and not pod.silent
+            pod.end_reported = pod.exists and not pod.silent and not pod.refused
+
+    def refuse(self, pod: Pod) -> None:
+        """The kubelet refuses a pod, which it may have run until then."""
+        if pod.exists and not pod.going and not pod.silent:
+            pod.refused = True
+            pod.version += 1
 
     def prove(self, pod: Pod) -> None:
-        """The node is heard again, or declared out of service."""
-        pod.proven = pod.deleted and not pod.running
+        """The node is heard for long enough, or declared out of service."""
+        if pod.going and not pod.running:
+            pod.proven = set(OPERATORS)
 
     def silence(self, pod: Pod) -> None:
         pod.silent = not pod.silent
@@ -410,8 +429,9 @@ class World:
         self.operators[number].ledgers[server] = self.ledgers[server]
 
     def look_at_pod(self, number: int, pod: Pod) -> None:
-        life = pod.verdict
-        if self.mutant is Mutant.OBJGONE and not pod.exists:
+        life = pod.verdict(number)
+        absent = not pod.exists and self.mutant is Mutant.OBJGONE
+        if absent or (pod.refused and self.mutant is Mutant.REFUSED):
             life = Life.DEAD_REPORTED
         before = self.operators[number].pods.get(pod.uid)
         dead_since = before.dead_since if before is not None and before.life.dead else self.time
@@ -423,6 +443,7 @@ class World:
             pod.version,
             pod.annotation if pod.exists else None,
             pod.was_ready,
+            pod.refused,
             life,
             over,
             dead_since,
@@ -443,7 +464,10 @@ class World:
             self.hear(number, pod)
 
     def restart(self, number: int) -> None:
+        """Another one takes its place, who has to see every proof anew."""
         self.operators[number] = Operator(dict(self.ledgers))
+        for pod in self.pods.values():
+            pod.proven.discard(number)
         self.look_at_everything(number)
 
     def decide(self, number: int, server: str) -> None:
@@ -517,7 +541,7 @@ class World:
             pool="shop/app",
             endpoint=Endpoint.WRITE,
             node="w1",
-            life=sight.life,
+            life=self._life(operator, sight, server),
             assigned=sight.assigned == server and sight.exists,
             floor=1,
             listed=sight.exists,
@@ -540,6 +564,12 @@ class World:
             counted=self._counted(operator, sight, server) if sight.life.dead else None,
             released=self.released,
         )
+
+    def _life(self, operator: Operator, sight: Sight, server: str) -> Life:
+        """What a sound ledger has freed once was dead: that a pod is refused tells nobody else so."""
+        ledger = operator.ledgers[server][1]
+        freed = sight.uid in ledger.freed and sight.uid not in ledger.reservations and not ledger.recovering
+        return Life.DEAD_INFERRED if freed and sight.exists and sight.refused else sight.life
 
     def _counted(self, operator: Operator, sight: Sight, server: str) -> int | None:
         """The backends from the dead pod's address by the newest count of another pod that may be used."""

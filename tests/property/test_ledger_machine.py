@@ -146,6 +146,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.end(self.pod(pod))
 
     @rule(pod=PODS)
+    def refuse(self, pod: int) -> None:
+        self.world.refuse(self.pod(pod))
+
+    @rule(pod=PODS)
     def remove(self, pod: int) -> None:
         self.world.remove(self.pod(pod))
 
@@ -225,6 +229,7 @@ def assert_innocent(seed: int, always: Collection[str] = ()) -> None:
 
 MATTERS_WITH: dict[Mutant, tuple[str, ...]] = {
     Mutant.OBJGONE: ("create", "delete", "remove"),
+    Mutant.REFUSED: ("create", "refuse"),
     Mutant.OVERLOOK: ("create", "orphan", "lose"),
     Mutant.EDITED: ("create", "edit"),
 }

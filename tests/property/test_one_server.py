@@ -104,15 +104,15 @@ def run(walk: Walk) -> None:
     asyncio.run(walk.go())
 
 
-@given(seed=SEEDS)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=SEEDS, mode=st.sampled_from(["transaction", "session"]))
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_two_names_of_a_server_never_have_more_than_its_budget_and_the_floors_from_before_they_are_known(
-    seed: int,
+    seed: int, mode: str
 ) -> None:
     one = (Backend(ADDRESS),)
     walk = Walk(seed, {NAME: one, ADDRESS: one}, B + FLOORS)
-    walk.town.pool("shop/app", NAME)
-    walk.town.pool("bank/pay", ADDRESS)
+    walk.town.pool("shop/app", NAME, poolMode=mode)
+    walk.town.pool("bank/pay", ADDRESS, poolMode=mode)
     run(walk)
     assert sum(walk.town.caps().values()) <= B
     assert walk.in_force() <= B

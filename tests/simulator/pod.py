@@ -70,7 +70,14 @@ class Pod:
     def facts(self) -> PodFacts:
         """The object, as the API server has it."""
         ended = self.ended_at is not None
-        return PodFacts(exists=not ended, node="node", deleted=self.leaving, ended=ended, grace_seconds=90)
+        return PodFacts(
+            exists=not ended,
+            node="node",
+            deleted=self.leaving,
+            finished=ended,
+            ended=ended,
+            grace_seconds=90,
+        )
 
     def connect(self) -> bool:
         """A client comes; False: it is refused."""

@@ -200,6 +200,18 @@ async def test_an_unchanged_state_is_told_once(pod: Pod, following: Agents, hear
     assert heard == [TARGET]
 
 
+async def test_a_pod_that_was_silent_is_told_again_though_it_says_the_same(
+    pod: Pod, following: Agents, heard: list[Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided meanwhile has left it out."""
+    del following
+    await pod.asked_again()
+    monkeypatch.setattr(agents, "SILENT_SECONDS", 0.0)
+    await pod.asked_again()
+    await pod.asked_again()
+    assert heard[:2] == [TARGET, TARGET]
+
+
 async def test_the_answer_of_another_pod_at_the_same_address_is_not_taken(
     pod: Pod, following: Agents, heard: list[Target]
 ) -> None:

@@ -87,8 +87,8 @@ def test_the_cluster_has_one_control_plane_and_two_workers() -> None:
 
 def test_the_api_server_keeps_an_audit_log_by_the_policy_of_the_mounted_folder() -> None:
     config = yaml.safe_load(kind_config(GROUND, withheld=False))
-    (patch,) = config["kubeadmConfigPatches"]
-    api_server = yaml.safe_load(patch)["apiServer"]
+    patches = [yaml.safe_load(patch) for patch in config["kubeadmConfigPatches"]]
+    (api_server,) = [patch["apiServer"] for patch in patches if patch["kind"] == "ClusterConfiguration"]
     (mount,) = config["nodes"][0]["extraMounts"]
 
     assert mount["hostPath"] == str(GROUND)

@@ -13,6 +13,9 @@ GOOD = Outcome(
     sampled_peak=24,
     whole_after=2.0,
     transactions=9000,
+    fault_seconds=60.0,
+    served_during=400,
+    served_after=90,
     acknowledged=500,
 )
 
@@ -25,15 +28,23 @@ def test_an_outcome_that_kept_all_promises_says_nothing() -> None:
     ("change", "words"),
     [
         ({"log_peak": 25}, "PostgreSQL's log has 25 sessions at once, 24 are allowed"),
-        ({"log_peak": 0}, "PostgreSQL's log has 0 sessions at once, 24 are allowed"),
+        ({"log_peak": 0, "sampled_peak": 0}, "PostgreSQL's log has 0 sessions at once, 24 are allowed"),
+        ({"log_peak": 23}, "PostgreSQL's log misses some of 24 sessions in pg_stat_activity"),
         ({"over": ("3.00 s: 14 backends, 12 allowed",)}, "3.00 s: 14 backends, 12 allowed"),
         ({"whole_after": None}, "the whole budget did not come back into use"),
-        ({"acknowledged": 0}, "no transaction was acknowledged"),
+        ({"transactions": 0}, "the clients did nothing"),
+        ({"served_during": 0}, "no transaction was acknowledged in 60 s of faults"),
+        ({"served_after": 0}, "no transaction was acknowledged after the last fault"),
+        ({"error": "KubectlError: refused"}, "KubectlError: refused"),
         ({"lost": (7, 9)}, "2 acknowledged transactions are lost, 7 first"),
     ],
 )
 def test_a_broken_promise_is_told(change: dict[str, object], words: str) -> None:
     assert GOOD.model_copy(update=change).broken() == [words]
+
+
+def test_during_a_short_fault_nobody_has_to_be_served() -> None:
+    assert GOOD.model_copy(update={"fault_seconds": 2.0, "served_during": 0}).broken() == []
 
 
 def test_outcomes_are_kept_until_they_are_asked_for(tmp_path: Path) -> None:
@@ -45,7 +56,7 @@ def test_outcomes_are_kept_until_they_are_asked_for(tmp_path: Path) -> None:
 
 def test_figures_are_told_by_class() -> None:
     bad = GOOD.model_copy(update={"log_peak": 30, "whole_after": 10.0, "lost": (1,)})
-    chaos = GOOD.model_copy(update={"title": "chaos/1", "log_peak": 12})
+    chaos = GOOD.model_copy(update={"title": "chaos/1", "log_peak": 12, "sampled_peak": 12})
     assert figures([GOOD, chaos, bad]) == [
         Figures("chaos", 1, 0, 0.5, 2.0, 2.0, 500, 0),
         Figures("pod", 2, 1, 1.25, 6.0, 10.0, 1000, 1),

@@ -49,7 +49,11 @@ def timeline(*moments: Moment) -> Timeline:
 
 def lines(*moments: Moment) -> list[str]:
     """Without the head and the times."""
-    return [line[10:] for line in story.text(timeline(*moments), "a title", "24").splitlines()[4:] if line]
+    return [
+        line[10:]
+        for line in story.text(timeline(*moments), "a title", "make it", "24").splitlines()[5:]
+        if line
+    ]
 
 
 def a_node_stops() -> Timeline:
@@ -76,6 +80,7 @@ def a_node_stops() -> Timeline:
 
 STORY = """\
 node/stop
+again: make faults FAULT=node/stop
 seconds since 2026-11-25 12:00:00.000000 UTC
 backends of main-a-0: peak 24 by PostgreSQL's log, 25 by samples, 24 allowed at most
 OVER THE BUDGET at 9.00 s: 25 backends, 24 allowed
@@ -102,7 +107,7 @@ app-rw-x 12->8 (gen 4, Shrinking, holds 12); app-rw-y 12 (gen 3, Unknown)
 
 
 def test_a_story_tells_by_time_who_changed_what() -> None:
-    assert story.text(a_node_stops(), "node/stop", "24") == STORY
+    assert story.text(a_node_stops(), "node/stop", "make faults FAULT=node/stop", "24") == STORY
 
 
 def test_what_a_ledger_says_of_a_pod_is_told_only_when_it_changed() -> None:
@@ -179,7 +184,7 @@ def test_no_count_over_the_budget_is_left_out() -> None:
 
 
 def test_a_picture_names_the_pods_the_faults_and_the_title(tmp_path: Path) -> None:
-    story.write(a_node_stops(), "node/stop", tmp_path / "new", "24")
+    story.write(a_node_stops(), "node/stop", "make faults FAULT=node/stop", tmp_path / "new", "24")
     picture = (tmp_path / "new/timeline.svg").read_text()
     for words in (X, Y, "node/stop begins", "node/stop: main-a-0", "silent", "Unknown", "gone"):
         assert words in picture, words
@@ -193,7 +198,7 @@ def test_a_picture_names_the_pods_the_faults_and_the_title(tmp_path: Path) -> No
     ids=["nothing", "a mark", "a ledger that is lost"],
 )
 def test_a_scenario_that_is_cut_short_is_drawn_too(moments: tuple[Moment, ...], tmp_path: Path) -> None:
-    story.write(timeline(*moments), "early", tmp_path, "0")
+    story.write(timeline(*moments), "early", "make it", tmp_path, "0")
     assert (tmp_path / "timeline.svg").exists()
 
 

@@ -1,9 +1,9 @@
 """What the recorded moments of a scenario answer, and that recording goes on after an outage."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -49,9 +49,10 @@ def test_a_mark_is_made_now_and_says_when() -> None:
     assert 0 <= at <= seen.now()
 
 
-def test_a_time_of_the_servers_log_is_put_on_the_timeline() -> None:
-    started = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    assert Timeline(started=started).at_wall(started + timedelta(seconds=1.5)) == 1.5
+def test_an_instant_of_the_monotonic_clock_is_put_on_the_timeline() -> None:
+    seen = Timeline()
+    earlier, now, later = time.monotonic(), seen.now(), time.monotonic()
+    assert seen.at(earlier) <= now <= seen.at(later)
 
 
 def test_the_peak_is_the_most_that_was_counted() -> None:
@@ -113,23 +114,6 @@ def test_a_ledger_that_was_emptied_is_no_budget_before_the_operator_has_looked()
     seen = timeline(ledger(0, 24), backends(1, 24), ledger(5, 0, committed=False))
     assert seen.backends_over() == []
     assert timeline(ledger(0, 99, committed=False)).allowed() == 0
-
-
-@pytest.mark.parametrize(
-    ("moments", "after"),
-    [
-        ((backends(0, 24),), 0.0),
-        ((backends(0, 24), backends(5, 12), backends(13, 24)), 3.0),
-        ((backends(0, 24), Blind(5), backends(14, 24)), 4.0),
-        ((backends(11, 23),), None),
-        ((), None),
-    ],
-    ids=["all the time", "after a dip", "after a restart of the server", "one is missing", "nothing seen"],
-)
-def test_the_budget_is_back_in_use_once_all_backends_are_open(
-    moments: tuple[Moment, ...], after: float | None
-) -> None:
-    assert timeline(*moments).back_in_use_after(10, 24) == after
 
 
 def test_marks_that_begin_and_end_a_fault_belong_together() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -51,7 +52,6 @@ def test_a_session_that_begins_before_the_log_is_followed_is_counted(
     monkeypatch.setattr(watch, "following", database.following)
     with watch.watched(cast(Postgres, database)) as seen:
         pass
-    assert seen.log is not None
     assert seen.log.peak == 1
 
 
@@ -78,3 +78,31 @@ def test_a_login_that_a_limit_turned_away_was_no_session_though_it_was_authorize
     verdict = judge(lines, users)
     assert (verdict.peak, verdict.opened, verdict.refused) == (2, 3, 1)
     assert judge(lines[:3], users).peak == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "peak"),
+    [(0, 1, 3), (2, 3, 2), (2, 4, 2), (4, 5, 1), (3, 6, 2), (6, 9, 0)],
+    ids=["from the start", "nothing changes", "an end", "from there on", "over a crash", "after it"],
+)
+def test_the_peak_of_a_part_of_the_time_is_what_was_open_when_it_began_or_more(
+    since: int, until: int, peak: int
+) -> None:
+    verdict = judge(
+        [
+            f"{_second(1)} [9] LOG:  disconnection: session time: 0:00:01.0",
+            f"{_second(4)} [8] LOG:  disconnection: session time: 0:00:01.0",
+            f"{_second(6)} [1] LOG:  database system is ready to accept connections",
+        ],
+        frozenset({"main-app"}),
+        open_before=[7, 8, 9],
+    )
+    assert verdict.peak_between(_at(since), _at(until)) == peak
+
+
+def _at(second: int) -> datetime:
+    return datetime(2026, 11, 25, 12, 0, second, tzinfo=UTC)
+
+
+def _second(second: int) -> str:
+    return f"{_at(second):%Y-%m-%d %H:%M:%S.000} UTC"

@@ -111,8 +111,11 @@ class GrantRecord(ApiModel):
     """The pod's addresses, as the server and Kubernetes know them: by these its backends are recognised."""
     direct: bool | None = None
     """Whether the server sees the pod under an address of its own, with no NAT in between; None: not known yet."""
-    detects_dead_clients: bool = False
-    """The server was seen to notice clients that vanish, so that a dead pod's backends end within seconds."""
+    detects_dead_clients: bool | None = None
+    """Whether the server notices clients that vanish, so that a dead pod's backends end within seconds, as the pod
+    itself read last; None: it has not read that yet."""
+    assumed_to_detect: bool = False
+    """What is taken for detectsDeadClients of a pod that has not read that, by what others have read."""
     cap: Annotated[int, Field(ge=0)]
     """Connections that the pod shall have at most."""
     reserved: Annotated[int, Field(ge=0)]

@@ -7,7 +7,7 @@ a budget can feed), `identity` and `handover` (one budget for one server, whatev
 
 from .allocation import Claim, allocate, expected_demand
 from .death import Life, NodeFacts, PodFacts, hold_seconds, life
-from .fit import Fit, PoolWants, fit
+from .fit import Fit, PoolWants, fit, fixed_share
 from .handover import give_way
 from .identity import Answers, Identity, Party, Share, Sighting, answers, as_said, identities, share
 from .model import Ledger, Reservation
@@ -40,6 +40,7 @@ __all__ = [
     "as_said",
     "expected_demand",
     "fit",
+    "fixed_share",
     "give_way",
     "hold_seconds",
     "identities",

@@ -167,7 +167,8 @@ class Book:
 
     def _hold(self, pod: PodView) -> float | None:
         entry = self.entries.get(pod.uid)
-        detects = pod.detects_dead_clients or (entry is not None and entry.detects_dead_clients)
+        said = _said_to_detect(pod, entry)
+        detects = _assumed_to_detect(pod, entry) if said is None else said
         return hold_seconds(pod.life, detects_dead_clients=detects, server_seen=self._server_seen)
 
     def _entry(self, pod: PodView) -> Reservation:
@@ -200,6 +201,7 @@ class Book:
         if pod is None:
             return entry
         state = self._state(pod, entry)
+        said = _said_to_detect(pod, entry)
         return replace(
             entry,
             state=state,
@@ -208,7 +210,8 @@ class Book:
             grace_seconds=pod.grace_seconds or entry.grace_seconds,
             addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
             direct=pod.direct if entry.direct is None else entry.direct and pod.direct is not False,
-            detects_dead_clients=entry.detects_dead_clients or pod.detects_dead_clients,
+            detects_dead_clients=said,
+            assumed_to_detect=said is None and _assumed_to_detect(pod, entry),
         )
 
     def _state(self, pod: PodView, entry: Reservation) -> GrantState:
@@ -226,6 +229,20 @@ class Book:
 def _known(pod: PodView) -> int:
     """The pod's highest generation that anybody but this ledger knows of."""
     return max(pod.known_generation, pod.report.generation if pod.report else 0)
+
+
+def _said_to_detect(pod: PodView, entry: Reservation | None) -> bool | None:
+    """The pod's own newest word: it may come to be in another mode, in which the server notices less, or more."""
+    if pod.detects_dead_clients is None and entry is not None:
+        return entry.detects_dead_clients
+    return pod.detects_dead_clients
+
+
+def _assumed_to_detect(pod: PodView, entry: Reservation | None) -> bool:
+    """What is assumed of the pod; of one whose pool was deleted, what was assumed last."""
+    if pod.assumed_to_detect is None:
+        return entry is not None and entry.assumed_to_detect
+    return pod.assumed_to_detect
 
 
 def _next(pod: PodView, entry: Reservation) -> int:

@@ -8,8 +8,13 @@ drained: PostgreSQL notices a vanished client only when it writes to it, or by c
 from dataclasses import dataclass
 from enum import StrEnum
 
-GONE_MARGIN_SECONDS = 30.0
-"""Beyond the grace period, for a kubelet to kill a pod whose object is gone (seen: 2.4 s)."""
+GONE_MARGIN_SECONDS = 120.0
+"""Beyond the grace period, for a kubelet to find out that a pod's object is gone and to kill it.
+
+One that was cut off renews its Lease as soon as it is back. It lists its pods again only when an attempt to connect
+that began in the cut has ended (30 s) and its reflector has paused (up to 30 s, with jitter 60 s): 90 s, rounded up
+for the kill (seen: 2.4 s).
+"""
 
 HOLD_REPORTED_SECONDS = 2.0
 """After the kubelet reported the end: the kernel sent FIN, the server looks every second."""
@@ -32,7 +37,7 @@ class Life(StrEnum):
     NEVER_BOUND = "NeverBound"
     """Gone without ever having had a node: it never ran."""
     DEAD_REPORTED = "DeadReported"
-    """The kubelet said that all its containers ended."""
+    """The kubelet said that all its containers ended, and that it starts none again."""
     DEAD_INFERRED = "DeadInferred"
     """Its node's kubelet is alive and would have killed it, or the node was declared out of service."""
     UNKNOWN = "Unknown"
@@ -56,11 +61,19 @@ class PodFacts:
     node: str
     deleted: bool
     """deletionTimestamp is set."""
+    finished: bool
+    """It has a final phase: no container of it is started again."""
     ended: bool
-    """Every container, init and ephemeral ones too, was reported as terminated."""
+    """Every container, init and ephemeral ones too, was reported as terminated. So is one that crashed, until its
+    restart is reported."""
     grace_seconds: float
+    """The longest that its kubelet may let it go on once it kills it. One that never saw the deletion goes by the
+    spec, whatever the deletion said."""
     gone_since: float | None = None
-    """When the object was first found missing."""
+    """When the object was first found missing, or finished without the end of all containers: since then a kubelet
+    that looks kills what runs of it. None of a pod that is there: nobody waits for that."""
+    killed: bool = False
+    """Its kubelet was once seen alive for long enough after that; no later silence undoes it."""
     last_seen: bool = True
     """What is said here was the pod's last state (a DELETED event). False: it was gone before this operator
     looked, or while it did not, and may have changed after it was seen."""
@@ -73,25 +86,30 @@ class NodeFacts:
     ready: bool = False
     lease_renewed_at: float | None = None
     """When this operator saw the kubelet renew its Lease last."""
+    alive_since: float | None = None
+    """Since when this operator has seen it do so without a break."""
     out_of_service: bool = False
     """Tainted node.kubernetes.io/out-of-service: somebody vouches that it is off."""
 
 
 def life(pod: PodFacts, node: NodeFacts | None) -> Life:
-    """The verdict; `node` None means that the node is not there or may not be seen, which proves nothing."""
-    if pod.exists:
-        if not pod.deleted:
-            return Life.ALIVE
-        if pod.ended:
-            return Life.DEAD_REPORTED
-        return _going(node)
-    if pod.last_seen and pod.deleted and pod.ended:
+    """The verdict; `node` None means that the node is not there or may not be seen, which proves nothing.
+
+    What a kubelet reports as the end is the final phase: it gives one to a pod that is deleted or evicted, with or
+    after the last states of its containers (KEP-3329, in Kubernetes from 1.27), and never to a pod of a Deployment
+    that only crashed. Without all of those states it is a pod that the kubelet refused, when it came or after a
+    restart of its own: what runs of it is killed, but nobody says so.
+    """
+    if pod.last_seen and pod.finished and pod.ended:
         return Life.DEAD_REPORTED
-    if pod.last_seen and not pod.node:
+    if pod.exists and pod.gone_since is None:
+        return _going(node) if pod.deleted or pod.finished else Life.ALIVE
+    if pod.last_seen and not pod.exists and not pod.node:
         return Life.NEVER_BOUND
-    if node is not None and (node.out_of_service or _killed_by_kubelet(pod, node)):
+    if pod.killed or (node is not None and _proves_the_end(node, pod)):
         return Life.DEAD_INFERRED
-    return Life.UNKNOWN
+    being_killed = pod.exists and node is not None and node.ready
+    return Life.TERMINATING if being_killed else Life.UNKNOWN
 
 
 def _going(node: NodeFacts | None) -> Life:
@@ -103,10 +121,16 @@ def _going(node: NodeFacts | None) -> Life:
     return Life.TERMINATING if node.ready else Life.UNKNOWN
 
 
+def _proves_the_end(node: NodeFacts, pod: PodFacts) -> bool:
+    return node.out_of_service or _killed_by_kubelet(pod, node)
+
+
 def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:
-    if not node.ready or node.lease_renewed_at is None or pod.gone_since is None:
+    """One renewal proves nothing: a kubelet that was cut off is back with it, and has not looked yet."""
+    if not node.ready or node.lease_renewed_at is None or node.alive_since is None or pod.gone_since is None:
         return False
-    return node.lease_renewed_at >= pod.gone_since + pod.grace_seconds + GONE_MARGIN_SECONDS
+    looking_since = max(pod.gone_since, node.alive_since)
+    return node.lease_renewed_at >= looking_since + pod.grace_seconds + GONE_MARGIN_SECONDS
 
 
 def hold_seconds(verdict: Life, *, detects_dead_clients: bool, server_seen: bool) -> float | None:

@@ -49,3 +49,25 @@ def fit(connections: int, wants: Sequence[PoolWants]) -> dict[str, Fit]:
         key: Fit(replicas, max_surge=int(surge), max_unavailable=int(not surge))
         for key, replicas in pods.items()
     }
+
+
+def fixed_share(connections: int, fixed: Sequence[int], others: Sequence[int]) -> int:
+    """What each pod whose share is fixed has, or its floor if that is more.
+
+    The floors of the other pods come first. The rest is divided evenly, but that nobody has less than its floor. Of
+    both sorts there is room for one pod more, one with the largest floor: what `fit` lets run can be replaced.
+
+    Args:
+        connections: B.
+        fixed: the floors of the pods whose share is fixed.
+        others: the floors of all other pods.
+
+    """
+    room = connections - sum(others) - max(others, default=0)
+    floors = sorted([*fixed, max(fixed, default=0)], reverse=True)
+    for above, floor in enumerate(floors):
+        share = room // (len(floors) - above)
+        if floor <= share:
+            return share
+        room -= floor
+    return 0

@@ -33,8 +33,11 @@ class Reservation:
     """The pod's addresses, as the server saw them and as Kubernetes gave them."""
     direct: bool | None = None
     """The server sees the pod under an address of its own, with no NAT in between. None: not known."""
-    detects_dead_clients: bool = False
-    """The server ends this pod's backends within seconds when the pod vanishes."""
+    detects_dead_clients: bool | None = None
+    """The server ends this pod's backends within seconds when the pod vanishes, by the pod's own newest word. None:
+    it never said."""
+    assumed_to_detect: bool = False
+    """What is taken for that of a pod that never said anything: kept for when its pool is gone."""
 
 
 @dataclass(frozen=True)

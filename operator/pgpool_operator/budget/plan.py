@@ -63,7 +63,7 @@ def plan(
 ) -> Plan:
     """The next step. `pods` are those that have a reservation, gone ones included, and all of the server's pools.
 
-    Where growth is `frozen` nobody gets more than it has, or than its floor.
+    Where growth is `frozen`, or the size is provisional, nobody gets more than it has, or than its floor.
     A reservation whose pod is not among `pods` is kept as it is. A ledger that was never written, or is not there
     any more, has to be given as `recovering`.
     """
@@ -88,28 +88,57 @@ def _targets(book: Book, size: Size, *, frozen: bool) -> dict[str, int]:
     """
     present = [pod for pod in book.views.values() if not (pod.life.lost or pod.orphan)]
     here = [pod for pod in present if pod.assigned and not _too_late(book, pod)]
-    staying = [_claim(book, pod, size, frozen=frozen) for pod in here]
     leaving = [_last_claim(book, pod) for pod in present if not pod.assigned and pod.uid in book.entries]
     held_by_leaving = sum(book.entries[claim.key].reserved for claim in leaving)
-    claimed = {claim.key for claim in (*staying, *leaving)}
+    claimed = {pod.uid for pod in here} | {claim.key for claim in leaving}
     room = size.connections - sum(r.reserved for r in book.entries.values() if r.uid not in claimed)
-    targets = allocate(max(0, room - held_by_leaving), staying)
+
+    def shares(room: int, leaving: Sequence[Claim] = ()) -> dict[str, int]:
+        staying = _claims(book, here, room, frozen=frozen or size.provisional)
+        return allocate(room, [*staying, *leaving])
+
+    targets = shares(max(0, room - held_by_leaving))
     if leaving and (book.reserved > size.connections or not all(targets.values())):
-        return allocate(max(0, room), [*staying, *leaving])
+        return shares(max(0, room), leaving)
     return targets
 
 
-def _claim(book: Book, pod: PodView, size: Size, *, frozen: bool) -> Claim:
+def _claims(book: Book, pods: Sequence[PodView], room: int, *, frozen: bool) -> list[Claim]:
+    """Fixed shares are floors where all of them fit. Else what is there of them is, or if that is too much as well,
+    only what each pod needs: a floor is all or nothing, and nothing would pause a pod until its sessions end."""
+    ways = (_least,) if frozen else (_fixed, _kept, _least)
+    claims: list[Claim] = []
+    for floor_of in ways:
+        claims = [_claim(book, pod, floor_of(book, pod), frozen=frozen) for pod in pods]
+        if sum(claim.floor for claim in claims) <= room:
+            break
+    return claims
+
+
+def _fixed(_: Book, pod: PodView) -> int:
+    return pod.floor if pod.fixed is None else pod.fixed
+
+
+def _kept(book: Book, pod: PodView) -> int:
+    entry = book.entries.get(pod.uid)
+    return max(pod.floor, min(_fixed(book, pod), entry.cap if entry else 0))
+
+
+def _least(_: Book, pod: PodView) -> int:
+    return pod.floor
+
+
+def _claim(book: Book, pod: PodView, floor: int, *, frozen: bool) -> Claim:
     entry = book.entries.get(pod.uid)
     claim = Claim(
         key=pod.uid,
-        floor=pod.floor,
-        demand=pod.demand,
+        floor=floor,
+        demand=pod.demand if pod.fixed is None else float(pod.fixed),
         held=entry.cap if entry else 0,
-        most=pod.floor if size.provisional else pod.most,
+        most=pod.fixed,
         leaving=pod.life is Life.TERMINATING,
     )
-    return _frozen(claim) if frozen else claim
+    return _frozen(claim) if frozen or pod.silent else claim
 
 
 def _frozen(claim: Claim) -> Claim:

@@ -38,7 +38,7 @@ class Size:
     reserved_connections: int
     max_connections: int | None
     provisional: bool
-    """max_connections has not been read yet: only floors may be granted."""
+    """max_connections has not been read yet: beyond what pods have, only floors may be granted."""
 
 
 def size(

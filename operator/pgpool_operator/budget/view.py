@@ -34,6 +34,7 @@ class PodView:
     assigned: bool
     """Its connections shall go to this server."""
     floor: int
+    """What it needs at least."""
     listed: bool = False
     """Its object is there."""
     started: bool = False
@@ -43,7 +44,8 @@ class PodView:
     orphan: bool = False
     """Its PgPool is gone or cannot be read: it counts for what it has, and nothing can be granted to it."""
     demand: float = 0.0
-    most: int | None = None
+    fixed: int | None = None
+    """What it shall have whatever its demand; None where demand decides."""
     annotated: tuple[int, int] | None = None
     """(generation, cap) of the grant on the pod, where that is for this server."""
     known_generation: int = 0
@@ -52,14 +54,19 @@ class PodView:
     """Of the grant on the pod, for whichever server that is."""
     report: Report | None = None
     """None: the agent was not heard."""
+    silent: bool = False
+    """The agent was heard once, and is not now: what it said of its demand is old, and it cannot use more."""
     stale: bool = False
     """The grant on the pod must say something else (shares, mode, address), though perhaps not another cap."""
     grace_seconds: float = 0.0
-    """terminationGracePeriodSeconds; 0 if the object is not there."""
+    """How long its kubelet may let it go on after its deletion; 0 if the object is not there."""
     addresses: tuple[str, ...] = ()
     direct: bool | None = None
     """The server sees it under an address of its own; None: nobody has read that."""
-    detects_dead_clients: bool = False
+    detects_dead_clients: bool | None = None
+    """The server ends its backends within seconds when it vanishes, by its own word; None: it says nothing."""
+    assumed_to_detect: bool | None = None
+    """What is to be taken for that of a pod that never said anything; None: nobody can tell, its pool is gone."""
     dead_for: float = 0.0
     """Seconds since it was proven dead."""
     countable: bool = False

@@ -18,8 +18,9 @@ HTTP_PORT = 9127
 _USER = 65532
 """uid and gid of the image's user; fsGroup lets it read the mounted Secrets."""
 
-_STOP_MARGIN_SECONDS = 15
-"""Beyond drainSeconds, for the engine's end and the agent's last report."""
+_STOP_MARGIN_SECONDS = 30
+"""Beyond drainSeconds, for the agent's last report. Where the network to the server is cut, for the 20 s after
+which that ends what it hears nothing of: with the pod go the sockets that tell whether it knows."""
 
 _PROGRESS_SECONDS = 600
 """Kubernetes' own default; a rollout pod may first have to wait until an old one has drained."""

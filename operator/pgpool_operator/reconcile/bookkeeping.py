@@ -21,7 +21,9 @@ def with_given_up(budget: PgBudget, younger: Iterable[PgBudget]) -> dict[str, Gr
     found = {record.uid: record for record in budget.status.grants}
     for record in (record for ledger in younger for record in ledger.status.grants):
         mine = found.get(record.uid, record)
-        found[record.uid] = mine.model_copy(update={"reserved": max(mine.reserved, record.reserved)})
+        said = record.detects_dead_clients if mine.detects_dead_clients is None else mine.detects_dead_clients
+        both = {"reserved": max(mine.reserved, record.reserved), "detects_dead_clients": said}
+        found[record.uid] = mine.model_copy(update=both)
     return found
 
 
@@ -43,10 +45,14 @@ def ledger_of(budget: PgBudget, records: Mapping[str, GrantRecord] | None = None
 def seal_of(connections: int, grants: Sequence[GrantRecord]) -> str:
     """A digest of what the rules go by. No secret: it tells of mistakes, not of forgers."""
     entries = sorted(
-        [g.uid, g.cap, g.reserved, g.generation, g.detects_dead_clients, g.direct, sorted(g.addresses)]
-        for g in grants
+        [g.uid, g.cap, g.reserved, g.generation, _detection(g), g.direct, sorted(g.addresses)] for g in grants
     )
     return hashlib.sha256(json.dumps([connections, entries]).encode()).hexdigest()[:16]
+
+
+def _detection(record: GrantRecord) -> bool | str | None:
+    """Whether the server notices the pod's death; an assumption is told from the pod's word."""
+    return "assumed" if record.assumed_to_detect else record.detects_dead_clients
 
 
 def _reservation(record: GrantRecord) -> Reservation:
@@ -130,6 +136,8 @@ def _facts(books: Books, grants: Sequence[GrantRecord]) -> LedgerFacts:
         now=books.now,
         connections=books.plan.ledger.connections,
         grants=tuple(grants),
+        released=books.budget.spec.release,
+        moving=books.plan.moving,
         lowered_to=books.size.connections if books.plan.draining else None,
         cpu_problem=books.server.cpu_problem if unknown and books.server else "",
         recovering=", ".join(books.plan.awaited),
@@ -150,6 +158,7 @@ def status_without_server(budget: PgBudget, owner: PgBudget, left: Ledger, now: 
         now=now,
         connections=left.connections,
         grants=grants,
+        released=budget.spec.release,
         claimed_by=f"{owner.metadata.namespace}/{owner.metadata.name}",
     )
     return before.model_copy(

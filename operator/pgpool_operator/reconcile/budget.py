@@ -13,7 +13,7 @@ from pgpool_pooler.contract import GRANT_ANNOTATION
 from .. import metrics
 from ..agents import Agents
 from ..api import PgBudget, PgBudgetStatus
-from ..budget import Order, PodView, Size, give_way, plan
+from ..budget import Order, Plan, PodView, Size, give_way, plan
 from ..cluster import events
 from ..cluster.api import Api, ApiError
 from ..cluster.kinds import PGBUDGET
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 Object = dict[str, Any]
 
 HELD_SECONDS = 5.0
-"""Pause between two looks at a node whose pods vanished without a word."""
+"""Pause between two looks at a node whose pods vanished, or were refused, without a word on what ran of them."""
 FROZEN_SECONDS = 5.0
 """Pause between two looks at a server that has several names, or several servers that have one."""
 
@@ -86,7 +86,7 @@ class BudgetReconciler:
         await self._commit(scene, next_status(books))
         orders = {**scene.ours(books.plan.leaving), **books.plan.orders}
         pauses = [books.plan.look_again, await self._send(scene, orders)]
-        if books.plan.held:
+        if books.plan.held or books.plan.awaited or self._awaits_a_proof(books.plan):
             pauses.append(HELD_SECONDS)
         if books.kin.frozen or books.kin.aliases:
             pauses.append(FROZEN_SECONDS)
@@ -102,6 +102,10 @@ class BudgetReconciler:
             return None
         await self._commit(scene, status_without_server(scene.budget, scene.owner, left, now))
         return look_again
+
+    def _awaits_a_proof(self, decided: Plan) -> bool:
+        """Whether a pod that has something is to be proven dead by the Lease of its node: nobody watches that."""
+        return any(self._deaths.awaits(uid) for uid in decided.ledger.reservations)
 
     def _heard(self, uid: str) -> Heard:
         return Heard(self._agents.state(uid), self._agents.demand(uid), self._agents.age(uid))
@@ -130,7 +134,12 @@ class BudgetReconciler:
         )
 
     async def _views(self, scene: Scene) -> list[PodView]:
-        views = [scene.view(pod.uid, *await self._deaths.verdict_on(pod)) for pod in scene.others]
+        known = ledger_of(scene.budget, scene.records)
+        freed = frozenset() if known.recovering else known.freed
+        views = []
+        for pod in scene.others:
+            verdict, dead_for = await self._deaths.verdict_on(pod, freed=pod.uid in freed)
+            views.append(scene.view(pod.uid, verdict, dead_for))
         for uid, record in scene.records.items():
             verdict, dead_for = await self._deaths.verdict(scene.namespace_of(record), record)
             views.append(scene.view(uid, verdict, dead_for))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pgpool_pooler.contract import Endpoint, PoolMode
 
 from ..api import Autoscaling, PgPool, ServerRole
-from ..budget import Fit, PoolWants, fit
+from ..budget import Fit, PoolWants, fit, fixed_share
 from ..desired import EndpointPlan, endpoints
-from ..discovery import Server, assign
+from ..discovery import assign
 from .world import PoolFacts
 
 MIN_READ_PODS = 2
@@ -102,6 +102,12 @@ def rooms(
     return found
 
 
+_REMEDY = (
+    "fewer databases or a larger budget make room, which is the least of CPU x connectionsPerCpu, the PgBudget's "
+    "limit and what max_connections leaves"
+)
+
+
 def why_no_more(facts: PoolFacts, endpoint: Endpoint, plan: EndpointPlan, budgets: Mapping[str, int]) -> str:
     """Why there is no room for more pods than are planned."""
     needs = floor(facts)
@@ -109,10 +115,9 @@ def why_no_more(facts: PoolFacts, endpoint: Endpoint, plan: EndpointPlan, budget
     has = ", ".join(
         f"{name} has {budgets[name]}" for name in sorted(_loads(facts, endpoint, plan.replicas + 1))
     )
-    remedy = "more CPU or fewer databases make room"
     if not plan.replicas:
-        return f"{of} need {needs} connections for one pod, {has}: {remedy}"
-    return f"each needs {needs} for {of}, {has} for all pools and keeps {needs} for a rollout; {remedy}"
+        return f"{of} need {needs} connections for one pod, {has}: {_REMEDY}"
+    return f"each needs {needs} for {of}, {has} for all pools and keeps {needs} for a rollout; {_REMEDY}"
 
 
 def _needed_for(facts: PoolFacts) -> str:
@@ -148,15 +153,32 @@ def _key(facts: PoolFacts, endpoint: Endpoint) -> str:
     return f"{facts.key} {endpoint.value}"
 
 
-def session_share(facts: PoolFacts, server: Server, connections: int) -> int | None:
-    """The fixed share of a pod whose pool is in session mode, where nothing can be moved; None elsewhere."""
-    if facts.pool.spec.pool_mode != "session":
-        return None
-    pods = sum(
-        _loads(facts, endpoint, wanted(facts, endpoint)).get(server.name, 0)
-        for endpoint in endpoints(facts.pool)
-    )
-    return max(floor(facts), connections // (pods + 1))
+def session_share(pools: Sequence[PoolFacts], server: str, connections: int) -> int:
+    """The share of each pod in session mode on a server, or its floor if that is more: nothing can be moved there.
+
+    `pools` are all on the server, oldest first. A pod that leaves counts until it has left, but for one of each
+    endpoint: in a rollout there is one more, which has the share that is kept free.
+    """
+    fits = _fits(pools, server, connections, wanted)
+    fixed: list[int] = []
+    others: list[int] = []
+    for facts in pools:
+        for endpoint in Endpoint:
+            found = fits.get(_key(facts, endpoint))
+            pods = max(found.replicas if found else 0, _present(facts, endpoint, server) - 1)
+            (fixed if in_session_mode(facts.pool) else others).extend([floor(facts)] * pods)
+    return fixed_share(connections, fixed, others)
+
+
+def _present(facts: PoolFacts, endpoint: Endpoint, server: str) -> int:
+    """The pods of an endpoint that have or shall have connections of a server."""
+    there = (pod for pod in facts.pods if facts.placement.get(pod.uid) == server)
+    return sum(pod.endpoint is endpoint and not pod.finished for pod in there)
+
+
+def in_session_mode(pool: PgPool) -> bool:
+    """Every pod has a fixed share: who holds a backend, holds it until it leaves."""
+    return pool.spec.pool_mode is PoolMode.SESSION
 
 
 def has_sessions(pool: PgPool) -> bool:

@@ -1,12 +1,13 @@
 """What is known of pods that hold a reservation: alive, going, proven dead, or unknown.
 
-Keeps the last sight of pods that are gone, and watches the Leases of nodes whose pods vanished without a word. All
-times are of this process's monotonic clock, so a restart of the operator only makes it wait longer.
+Keeps the last sight of pods that are gone, and watches the Leases of nodes whose pods vanished, or were refused,
+without a word on what ran of them. All times are of this process's monotonic clock, so a restart of the operator
+only makes it wait longer.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..api import GrantRecord
@@ -14,23 +15,30 @@ from ..budget import Life, NodeFacts, PodFacts, life
 from ..cluster.api import Api
 from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
 from ..cluster.store import Change, Store
-from .pods import PoolerPod, pooler
+from .pods import PoolerPod, is_finished, pooler
 
 Object = dict[str, Any]
 
 NODE_LEASES = "kube-node-lease"
 LEASE_PAUSE_SECONDS = 2.0
 """Between two looks at one node's Lease, however many pods are missing there; the kubelet renews every 10 s."""
+LEASE_GAP_SECONDS = 25.0
+"""Between two looks that found a Lease renewed, at the most, if the kubelet was not cut off in between for longer
+than TCP mends within the margin of the proof. It renews every 10 s, and looks are 5 s apart."""
 KEEP_SECONDS = 600.0
 """The end of a pod that no ledger names is kept for as long: the ledger may be about to name it."""
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
 @dataclass
-class _Gone:
+class _Lost:
+    """A pod that is gone, or that is there and will not be started again, without its end having been reported."""
+
     since: float
-    pod: PoolerPod | None
-    """Its last version; None if that was not seen."""
+    pod: PoolerPod | None = None
+    """The last version of one that is gone; None if that was not seen."""
+    killed: bool = False
+    """Its kubelet was seen alive for long enough since. It is not looked at all the time: that is remembered."""
 
 
 @dataclass
@@ -39,6 +47,16 @@ class _Lease:
     looked_at: float
     renewed_at: float | None = None
     """No later than its last renewal: when this process looked last and the renewal was not there yet."""
+    noticed_at: float | None = None
+    """When this process looked and found it renewed, last."""
+    alive_since: float | None = None
+    """When it found so first, with no gap since."""
+
+    def renewed(self, renew_time: str, begun: float, ended: float) -> None:
+        """A look that began and ended then has found it renewed."""
+        if self.noticed_at is None or ended > self.noticed_at + LEASE_GAP_SECONDS:
+            self.alive_since = ended
+        self.renew_time, self.renewed_at, self.noticed_at = renew_time, self.looked_at, begun
 
 
 @dataclass
@@ -49,7 +67,9 @@ class Deaths:
     store: Store
     nodes_visible: bool
     clock: Callable[[], float] = time.monotonic
-    _gone: dict[str, _Gone] = field(default_factory=dict)
+    _gone: dict[str, _Lost] = field(default_factory=dict)
+    _finished: dict[str, _Lost] = field(default_factory=dict)
+    """Of pods that are there."""
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
 
@@ -60,27 +80,49 @@ class Deaths:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
         return await self._verdict(record.uid, self._facts(namespace, record))
 
-    async def verdict_on(self, pod: PoolerPod) -> tuple[Life, float]:
-        """The same of a pod that is there and has no reservation."""
-        return await self._verdict(pod.uid, _seen(pod))
+    async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
+        """The same of a pod that is there and has no reservation; `freed` if it had one, until it was dead.
+
+        One that was never granted anything has nothing to be proven dead for.
+        """
+        facts = _seen(pod)
+        if pod.grant is not None:
+            facts = self._awaiting(pod.uid, facts)
+        if freed and facts.gone_since is not None:
+            return Life.DEAD_INFERRED, 0.0
+        return await self._verdict(pod.uid, facts)
+
+    def awaits(self, uid: str) -> bool:
+        """Whether the pod is there, finished, and its kubelet is yet to be seen alive for long enough to have
+        killed what runs of it. Nothing is written when it was: somebody has to look again."""
+        lost = self._finished.get(uid)
+        return lost is not None and not lost.killed
 
     async def _verdict(self, uid: str, facts: PodFacts) -> tuple[Life, float]:
         now = self.clock()
-        node = await self._node(facts.node, missing=not facts.exists) if self.nodes_visible else None
+        lost = (self._finished if facts.exists else self._gone).get(uid)
+        awaited = facts.gone_since is not None
+        node = await self._node(facts.node, watched=awaited) if self.nodes_visible else None
         found = life(facts, node)
+        if lost is not None and node is not None and not node.out_of_service:
+            lost.killed = lost.killed or found is Life.DEAD_INFERRED
         if not found.dead:
             self._dead_since.pop(uid, None)
             return found, 0.0
         return found, now - self._dead_since.setdefault(uid, now)
 
     def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
-        if change is Change.PUT:
-            return
-        if kind is NODE:
+        if kind is NODE and (change is not Change.PUT or not _is_ready(obj)):
             self._leases.pop(obj["metadata"]["name"], None)
-        elif kind is POD and (pod := pooler(obj)) is not None:
-            self._prune()
-            self._gone[pod.uid] = _Gone(self.clock(), pod if change is Change.DELETED else None)
+        elif kind is POD and change is Change.PUT:
+            self._gone.pop(obj["metadata"]["uid"], None)
+        elif kind is POD:
+            finished = self._finished.pop(obj["metadata"]["uid"], None)
+            if (pod := pooler(obj)) is not None:
+                self._prune()
+                last = pod if change is Change.DELETED else None
+                known = finished or self._gone.get(pod.uid) or _Lost(self.clock())
+                self._gone[pod.uid] = replace(known, pod=last)
 
     def _prune(self) -> None:
         """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
@@ -95,46 +137,73 @@ class Deaths:
         raw = self.store.get(POD, namespace, record.pod)
         if raw is not None and raw["metadata"]["uid"] == record.uid:
             pod = pooler(raw)
-            return _seen(pod) if pod is not None else _stripped(raw, record)
-        gone = self._gone.setdefault(record.uid, _Gone(self.clock(), None))
-        if gone.pod is not None:
-            return _seen(gone.pod, gone_since=gone.since)
-        return PodFacts(
-            exists=False,
-            node=record.node,
-            deleted=False,
-            ended=False,
-            grace_seconds=record.grace_seconds,
-            gone_since=gone.since,
-            last_seen=False,
-        )
+            facts = _seen(pod) if pod is not None else _stripped(raw, record)
+            return self._awaiting(record.uid, _with_grace_of(record, facts))
+        gone = self._gone.setdefault(record.uid, _Lost(self.clock()))
+        facts = _seen(gone.pod) if gone.pod is not None else _never_seen(record)
+        return _with_grace_of(record, replace(facts, exists=False, gone_since=gone.since, killed=gone.killed))
 
-    async def _node(self, name: str, *, missing: bool) -> NodeFacts | None:
+    def _awaiting(self, uid: str, facts: PodFacts) -> PodFacts:
+        """What is known of a pod that is there, with since when only a living kubelet can tell that it ended."""
+        if facts.ended or not facts.finished:
+            self._finished.pop(uid, None)
+            return facts
+        lost = self._finished.setdefault(uid, _Lost(self.clock()))
+        return replace(facts, gone_since=lost.since, killed=lost.killed)
+
+    async def _node(self, name: str, *, watched: bool) -> NodeFacts | None:
         raw = self.store.get(NODE, "", name) if name else None
         if raw is None:
             return None
-        ready = any(
-            c["type"] == "Ready" and c["status"] == "True"
-            for c in raw.get("status", {}).get("conditions", ())
-        )
+        ready = _is_ready(raw)
         taints = {taint["key"] for taint in raw.get("spec", {}).get("taints", ())}
-        renewed = await self._renewed(name) if missing else None
-        return NodeFacts(ready, renewed, out_of_service=_OUT_OF_SERVICE in taints)
+        lease = await self._lease(name) if watched and ready else None
+        return NodeFacts(
+            ready=ready,
+            lease_renewed_at=lease.renewed_at if lease is not None else None,
+            alive_since=lease.alive_since if lease is not None else None,
+            out_of_service=_OUT_OF_SERVICE in taints,
+        )
 
-    async def _renewed(self, node: str) -> float | None:
-        """A time that the node's kubelet has certainly renewed its Lease after; None before it was seen to."""
-        known, now = self._leases.get(node), self.clock()
-        if known is not None and now < known.looked_at + LEASE_PAUSE_SECONDS:
-            return known.renewed_at
+    async def _lease(self, node: str) -> _Lease:
+        """What was seen of the Lease of a node since it is Ready."""
+        known, begun = self._leases.get(node), self.clock()
+        if known is not None and begun < known.looked_at + LEASE_PAUSE_SECONDS:
+            return known
+        before = known.looked_at if known is not None else None
         lease = await self.api.get(LEASE, NODE_LEASES, node)
         renew_time = str((lease or {}).get("spec", {}).get("renewTime", ""))
-        known = self._leases.setdefault(node, _Lease(renew_time, now))
-        if now < known.looked_at:
-            return known.renewed_at
-        if renew_time != known.renew_time:
-            known.renew_time, known.renewed_at = renew_time, known.looked_at
-        known.looked_at = now
-        return known.renewed_at
+        known = self._leases.setdefault(node, _Lease(renew_time, begun))
+        if known.looked_at != before:
+            # This was the first look, or another one has ended meanwhile, which may have been answered later.
+            return known
+        if renew_time and renew_time != known.renew_time:
+            known.renewed(renew_time, begun, self.clock())
+        known.looked_at = begun
+        return known
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _with_grace_of(record: GrantRecord, facts: PodFacts) -> PodFacts:
+    """The ledger may know of a longer one: of the pod's deletion this operator has not seen."""
+    return replace(facts, grace_seconds=max(facts.grace_seconds, record.grace_seconds))
+
+
+def _never_seen(record: GrantRecord) -> PodFacts:
+    """Of a pod that was gone before this operator looked."""
+    return PodFacts(
+        exists=False,
+        node=record.node,
+        deleted=False,
+        finished=False,
+        ended=False,
+        grace_seconds=record.grace_seconds,
+        last_seen=False,
+    )
 
 
 def _stripped(raw: Object, record: GrantRecord) -> PodFacts:
@@ -143,17 +212,18 @@ def _stripped(raw: Object, record: GrantRecord) -> PodFacts:
         exists=True,
         node=record.node,
         deleted="deletionTimestamp" in raw["metadata"],
+        finished=is_finished(raw),
         ended=False,
         grace_seconds=record.grace_seconds,
     )
 
 
-def _seen(pod: PoolerPod, gone_since: float | None = None) -> PodFacts:
+def _seen(pod: PoolerPod) -> PodFacts:
     return PodFacts(
-        exists=gone_since is None,
+        exists=True,
         node=pod.node,
-        deleted=pod.deleted or pod.finished,
+        deleted=pod.deleted,
+        finished=pod.finished,
         ended=pod.ended,
         grace_seconds=pod.grace_seconds,
-        gone_since=gone_since,
     )

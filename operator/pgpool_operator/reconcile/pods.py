@@ -13,6 +13,8 @@ Object = dict[str, Any]
 
 FINISHED = ("Failed", "Succeeded")
 """Phases of a pod that the kubelet does not start again."""
+_ORPHANED = "DeletionByPodGC"
+"""Reason of the condition DisruptionTarget."""
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -34,11 +36,11 @@ class PoolerPod:
     addresses: frozenset[str]
     """All of them: of both families where the cluster has two."""
     grace_seconds: float
-    """How long the kubelet lets it go on after its deletion."""
+    """How long the kubelet may let it go on after its deletion: what the spec says, if it never saw that."""
     deleted: bool
     """deletionTimestamp is set."""
     ended: bool
-    """Every container that ever started was reported as terminated, and none can start again."""
+    """The kubelet reported every container as terminated, which one that crashed is until it runs again."""
     finished: bool
     """The kubelet will not start it again: evicted, for instance."""
     ready: bool
@@ -71,6 +73,11 @@ def pooler(raw: Object) -> PoolerPod | None:
     return read_pod(raw)
 
 
+def is_finished(raw: Object) -> bool:
+    """Whether it has a final phase."""
+    return raw.get("status", {}).get("phase") in FINISHED
+
+
 def read_pod(raw: Object) -> PoolerPod:
     """The facts of a pod for which `pooler` is not None."""
     meta, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
@@ -88,11 +95,11 @@ def read_pod(raw: Object) -> PoolerPod:
         address=status.get("podIP", ""),
         addresses=_addresses(status),
         grace_seconds=float(
-            meta.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 0))
+            max(meta.get("deletionGracePeriodSeconds", 0), spec.get("terminationGracePeriodSeconds", 0))
         ),
         deleted=deleted,
-        ended=_ended(spec, status),
-        finished=status.get("phase") in FINISHED,
+        ended=_ended(spec, status) and not _given_up(status),
+        finished=is_finished(raw),
         ready=_ready(status).get("status") == "True",
         started=_started(status),
         was_ready=_was_ready(status),
@@ -133,6 +140,13 @@ def _was_ready(status: Object) -> bool:
     ]
     changed = ready.get("lastTransitionTime") or ""
     return ready.get("status") == "True" or any(changed > started for started in starts)
+
+
+def _given_up(status: Object) -> bool:
+    """Its Node object is gone, and the control plane, not the kubelet, gave it its final phase: what was reported
+    of its containers before may not be their end."""
+    conditions: Iterable[Object] = status.get("conditions", ())
+    return any(condition.get("reason") == _ORPHANED for condition in conditions)
 
 
 def _ended(spec: Object, status: Object) -> bool:

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pgpool_pooler.contract import Grant, ServerIdentity, ServerState, State
 
+from ..agents import SILENT_SECONDS
 from ..api import GrantRecord, PgBudget
 from ..budget import Identity, Life, Order, PodView, Report, Sighting, Size
 from ..discovery import Address, Server, address_of
 from ..status.problems import GRANT_REFUSED
 from .bookkeeping import last_size, with_given_up
-from .capacity import floor, has_sessions, session_share
+from .capacity import floor, has_sessions, in_session_mode, session_share
 from .counts import Count, complete_counts, counted
 from .grants import PeerIds, compose
 from .pods import PoolerPod
@@ -119,7 +121,6 @@ class Scene:
         owner = self.owners.get(uid) if uid in self.placed else None
         heard = self.heard(uid)
         identity = here.identity if (here := self._here(heard.state)) else None
-        fixed = self._fixed(uid, owner)
         written = pod.grant.generation if pod and pod.grant else 0
         lost = self._lost(pod, record, heard.state)
         own = pod.addresses if pod else frozenset()
@@ -142,18 +143,20 @@ class Scene:
             started=pod is not None and pod.started,
             was_ready=pod is not None and pod.was_ready,
             orphan=uid not in self.owners,
-            floor=fixed if fixed is not None else (floor(owner) if owner else 0),
+            floor=floor(owner) if owner and uid not in self.barred else 0,
             demand=sum(heard.demand.values()),
-            most=fixed,
+            fixed=self._fixed(uid, owner),
             annotated=self._annotated(pod),
             known_generation=max(lost, written, self.elsewhere[uid]),
             written_generation=written,
             report=self._report(heard.state),
+            silent=heard.state is not None and heard.age > SILENT_SECONDS,
             stale=bool(lost) or self._stale(uid, record),
             grace_seconds=pod.grace_seconds if pod else 0.0,
             addresses=tuple(sorted(own | seen_as)),
             direct=seen_as <= own if own and seen_as else None,
-            detects_dead_clients=self._detects_dead_clients(uid, identity),
+            detects_dead_clients=identity.detects_dead_clients if identity else None,
+            assumed_to_detect=self._assumed_to_detect(uid) if identity is None else None,
             dead_for=dead_for,
             countable=bool(counts),
             counted=counted(addresses, counts, dead_for),
@@ -164,7 +167,19 @@ class Scene:
         """What a pod gets whatever its demand; None where demand decides."""
         if uid in self.barred:
             return 0
-        return session_share(owner, self.server, self.size.connections) if owner and self.server else None
+        if owner is None or not in_session_mode(owner.pool):
+            return None
+        return max(floor(owner), self._session_share)
+
+    @cached_property
+    def _session_share(self) -> int:
+        """What is reserved for pods that ended, or that shall have nothing here, is not shared until it is free."""
+        left_over = sum(record.reserved for uid, record in self.records.items() if not self._takes_part(uid))
+        return session_share(self.pools, self.name, max(0, self.size.connections - left_over))
+
+    def _takes_part(self, uid: str) -> bool:
+        """Whether it is one of the pods among which the budget is divided."""
+        return uid in self.placed and not self.pods[uid].finished
 
     def ours(self, leaving: Mapping[str, Order]) -> Mapping[str, Order]:
         """Without the pods whose grant for this address is another ledger's: that one makes the next, too."""
@@ -190,21 +205,21 @@ class Scene:
         )
         return complete_counts((here, age) for here, age in others if here is not None)
 
-    def _detects_dead_clients(self, uid: str, identity: ServerIdentity | None) -> bool:
-        """Whether the server notices within seconds that the pod is gone.
+    def _assumed_to_detect(self, uid: str) -> bool | None:
+        """Whether the server is to be taken to notice within seconds that a pod is gone which never said so.
 
-        A pod that could not log in yet, or never will (its Secret is wrong), has not read that itself: the others
-        of its pool log in with the same settings. Where none of them could, it is enough that another pool has read
-        a version which can: in transaction mode no backend is used before the pooler's connect_query has set it.
+        Such a pod could not log in yet, or never will (its Secret is wrong): the others of its pool log in with the
+        same settings. Where none of them could, it is enough that another pool has read a version which can: in
+        transaction mode no backend is used before the pooler's connect_query has set it.
         """
-        if identity is not None:
-            return identity.detects_dead_clients
         owner = self.owners.get(uid)
-        states = (self.heard(pod.uid).state for pod in owner.pods) if owner else iter(())
-        others = [here.identity for state in states if (here := self._here(state)) and here.identity]
-        if others:
-            return all(other.detects_dead_clients for other in others)
-        return owner is not None and not has_sessions(owner.pool) and self._server_can_look_for_clients
+        if owner is None:
+            return None
+        states = (self.heard(pod.uid).state for pod in owner.pods)
+        said = [here.identity for state in states if (here := self._here(state)) and here.identity]
+        if said:
+            return all(identity.detects_dead_clients for identity in said)
+        return not has_sessions(owner.pool) and self._server_can_look_for_clients
 
     def _lost(self, pod: PoolerPod | None, record: GrantRecord | None, state: State | None) -> int:
         """The generation of a grant that the pod has taken in, and that is not on it any more; 0: none.

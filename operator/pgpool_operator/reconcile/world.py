@@ -148,7 +148,7 @@ class World:
     def is_taken(self, address: str, uid: str) -> bool:
         """Whether a living pod other than `uid`, of any namespace, has an address: addresses are used again."""
         there = self._pods(pods_at(self._store, address))
-        return any(pod.uid != uid and not (pod.deleted and pod.ended) for pod in there)
+        return any(pod.uid != uid and not (pod.finished and pod.ended) for pod in there)
 
     def _pods(self, keys: Iterable[Key]) -> Iterator[PoolerPod]:
         for namespace, name in keys:

@@ -1,6 +1,9 @@
 """BudgetSatisfied: every pod has its floor and follows its grant, nothing is held or draining."""
 
+import json
+from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 from ..api import ConditionStatus, CpuSource, GrantRecord, format_cpu
 from .facts import Facts, ServerFacts, Verdict
@@ -65,24 +68,46 @@ def _too_small(facts: Facts) -> Verdict | None:
 
 def _held(facts: Facts) -> Verdict | None:
     messages = [
-        held_message(server.name, server.namespace, grant, server.connections)
+        held_message(server.name, server.namespace, server.held, server.connections, server.released)
         for server in facts.servers
-        for grant in server.held
+        if server.held
     ]
     return Verdict(ConditionStatus.FALSE, "BudgetHeld", "; ".join(messages)) if messages else None
 
 
-def held_message(budget: str, namespace: str, grant: GrantRecord, connections: int | None) -> str:
-    """Who holds how much of a PgBudget in a namespace, and the three ways to have it back."""
-    node = grant.node or "unknown"
-    elsewhere = grant.pool.rpartition("/")[0] not in ("", namespace)
-    pod = f"{grant.pool.rpartition('/')[0]}/{grant.pod}" if elsewhere else grant.pod
-    release = f'{{"spec":{{"release":["{pod}"]}}}}'
+def held_message(
+    budget: str,
+    namespace: str,
+    held: Sequence[GrantRecord],
+    connections: int | None,
+    released: Sequence[str],
+) -> str:
+    """Who holds how much of a PgBudget in a namespace, and the three ways to have it back.
+
+    A merge patch replaces the whole list: the command names all of them, and who was `released` before.
+    """
+    pods = {grant.pod if _lives_in(grant, namespace) else _full_name(grant): grant for grant in held}
+    sentences = [
+        f"{pod} (node {grant.node or 'unknown'}) is not proven gone and may still hold {grant.reserved} of "
+        f"{connections} on {budget}"
+        for pod, grant in pods.items()
+    ]
+    nodes = {grant.node or "unknown" for grant in held}
+    ended = "it ended, " if len(held) == 1 else "them ended, "
+    node = f"Node {nodes.pop()}" if len(nodes) == 1 else "their Node"
+    release = json.dumps({"spec": {"release": sorted({*released, *pods})}}, separators=(",", ":"))
     return (
-        f"{pod} (node {node}) is not proven gone and may still hold {grant.reserved} of {connections} on "
-        f"{budget}; freed when the kubelet reports it ended, Node {node} is tainted out-of-service, or by: "
+        f"{'; '.join(sentences)}; freed when the kubelet reports {ended}{node} is tainted out-of-service, or by: "
         f"kubectl -n {namespace} patch pgbudget {budget} --type=merge -p '{release}'"
     )
+
+
+def _lives_in(grant: GrantRecord, namespace: str) -> bool:
+    return grant.pool.rpartition("/")[0] in ("", namespace)
+
+
+def _full_name(grant: GrantRecord) -> str:
+    return f"{grant.pool.rpartition('/')[0]}/{grant.pod}"
 
 
 def _draining(facts: Facts) -> Verdict | None:
@@ -128,7 +153,14 @@ def _size(server: ServerFacts) -> str:
     if cpu is None or source is None:
         return f"{server.name}: {server.connections} connections"
     cpus = format_cpu(Decimal(cpu.numerator) / cpu.denominator)
-    return (
-        f"{server.name}: {server.connections} connections "
-        f"({cpus} CPU {_SOURCES[source]} x {server.connections_per_cpu})"
-    )
+    formula = f"{cpus} CPU {_SOURCES[source]} x {server.connections_per_cpu}"
+    return f"{server.name}: {server.connections} connections ({_ceiling(server, cpu)}{formula})"
+
+
+def _ceiling(server: ServerFacts, cpu: Fraction) -> str:
+    """What gives less than the CPUs would."""
+    connections, per_cpu = server.connections or 0, server.connections_per_cpu or 0
+    if connections >= int(cpu * per_cpu):
+        return ""
+    ceiling = "limit of the PgBudget" if connections == server.limit else "what max_connections leaves"
+    return f"{ceiling}, less than "

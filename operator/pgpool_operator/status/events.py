@@ -96,11 +96,15 @@ def _of_budget(facts: Facts, _: Condition | None, after: Condition) -> Event | N
     if after.reason != "Granted":
         return _plain(after)
     shares = [
-        f"{' + '.join(str(grant.cap) for grant in server.grants)} of {server.name} to {len(server.grants)} pods"
+        f"{' + '.join(str(grant.cap) for grant in server.grants)} of {server.name} to {_count(len(server.grants))}"
         for server in facts.servers
         if server.grants
     ]
     return Event("Normal", "Granted", "; ".join([after.message, *shares]))
+
+
+def _count(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
 
 
 def _of_limit(_: Facts, __: Condition | None, after: Condition) -> Event | None:

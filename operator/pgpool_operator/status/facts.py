@@ -77,6 +77,10 @@ class ServerFacts:
     connections: int | None = None
     """The budget B; None before there is one."""
     connections_per_cpu: int | None = None
+    limit: int | None = None
+    """The PgBudget's ceiling."""
+    released: tuple[str, ...] = ()
+    """Pods that a person has declared dead."""
     grants: tuple[GrantRecord, ...] = ()
     """Those of this pool."""
     trouble: Trouble | None = None
@@ -202,6 +206,8 @@ def server_facts(pool: PgPool, server: Server, budget: PgBudget | None, claimed_
         namespace=budget.metadata.namespace,
         connections=status.connections if status.cpu is not None else None,
         connections_per_cpu=status.connections_per_cpu,
+        limit=budget.spec.limit,
+        released=budget.spec.release,
         grants=tuple(grant for grant in status.grants if grant.pool == key),
         trouble=troubled or unknown,
         lowering=draining is not None and draining.status is ConditionStatus.TRUE,

@@ -25,6 +25,8 @@ class LedgerFacts:
     connections: int
     """The budget B."""
     grants: tuple[GrantRecord, ...]
+    released: tuple[str, ...] = ()
+    """Pods that a person has declared dead."""
     moving: bool = False
     """Some pod does not have yet what it shall have."""
     lowered_to: int | None = None
@@ -100,7 +102,7 @@ def _held(facts: LedgerFacts) -> Verdict:
     held = [grant for grant in facts.grants if grant.state is GrantState.UNKNOWN]
     if not held:
         return _no("NothingHeld", "every pod with a grant is heard or proven dead")
-    message = "; ".join(held_message(facts.name, facts.namespace, grant, facts.connections) for grant in held)
+    message = held_message(facts.name, facts.namespace, held, facts.connections, facts.released)
     return _yes("UnknownPods", message)
 
 

@@ -16,7 +16,7 @@ def _no_room(facts: Facts) -> Verdict | None:
     messages = [
         f"{endpoint.value} wants {found.wanted} pods, gets {found.fit}: {found.why}"
         for endpoint, found in facts.endpoints.items()
-        if found.fit < found.wanted and not found.autoscaled
+        if found.fit < found.wanted and found.why and not found.autoscaled
     ]
     return Verdict(ConditionStatus.TRUE, Limit.BUDGET_FLOOR.value, "; ".join(messages)) if messages else None
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from pgpool_pooler.contract import MONITOR_DATABASE, Activity, Backends, Problem, ServerIdentity
+from pgpool_pooler.contract import MONITOR_DATABASE, Activity, Backends, PoolMode, Problem, ServerIdentity
 from pgpool_pooler.engines.base import Material, Setup, User
 
 from . import sql
@@ -21,6 +21,8 @@ DISPUTED_SECONDS: Final = 5.0
 """Until the next question, where several servers have answered: is that so, or were they changed over just then?"""
 RETRY_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 1.0
+_LONGEST_QUEUE_SECONDS: Final = 600
+"""Where clients wait without a limit, an answer is not waited for any longer."""
 
 log = structlog.get_logger()
 
@@ -39,6 +41,7 @@ class Enquiries:
         self._clock = clock
         self.answered: Callable[[], None] = lambda: None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._mode: PoolMode | None = None
         self._next_identity = 0.0
         self._next_probe = 0.0
         self._looks = Looks()
@@ -63,6 +66,8 @@ class Enquiries:
         self.identity, self.others = None, ()
         self._next_identity = 0.0
         self._cancel("identity")
+        self._next_probe = 0.0
+        self._cancel("probe")
         self._looks = Looks()
         self._cancel("look")
         self._counts = Counts()
@@ -72,22 +77,32 @@ class Enquiries:
         """The server was away; it may be another one, or a newer version."""
         self._next_identity = 0.0
 
-    def identify(self, setup: Setup, now: float) -> None:
-        """Ask the server who it is, if that is due."""
+    def identify(self, setup: Setup, at_work: frozenset[tuple[str, str]], now: float) -> None:
+        """Ask the server who it is, if that is due; `at_work` are the (database, user) that use connections."""
+        if setup.pool_mode is not self._mode:
+            self._mode_changed(setup.pool_mode)
         if now < self._next_identity or not self.warm:
             return
-        access = self._access(setup)
+        access = self._as_one_of(at_work, setup) or self._access(setup)
         if access is None:
             text = "no user has a clear password, so the pods cannot ask the server for max_connections"
             self.problems = (Problem(field="auth.userSecrets", text=text, reason="NoClearPassword"),)
             return
         self.problems = ()
-        if self._begin("identity", self._identify(access, setup, now)):
+        if self._begin("identity", self._identify(access, setup)):
             self._next_identity = now + RETRY_SECONDS
+
+    def _mode_changed(self, mode: PoolMode) -> None:
+        """What the server does about dead clients was read in another mode: nothing, until it is read anew."""
+        self._mode = mode
+        self._next_identity = 0.0
+        self._cancel("identity")
+        if self.identity is not None:
+            self.identity = self.identity.model_copy(update={"detects_dead_clients": False})
 
     def look(self, setup: Setup, queues: frozenset[tuple[str, str]], now: float) -> None:
         """Look what the pool's backends do, if that is due; `queues` are the (database, user) that wait."""
-        access = self._monitor(setup) or self._waiting(setup, queues)
+        access = self._monitor(setup) or self._as_one_of(queues, setup)
         if access is None or not self.warm or not self._looks.due(access, now, waiting=bool(queues)):
             return
         if self._begin("look", self._look(access, setup.material)):
@@ -125,18 +140,17 @@ class Enquiries:
                 if database == MONITOR_DATABASE:
                     continue
                 there = sql.Access(access.directory, access.port, access.user, database)
-                await sql.warm(there, _backends(setup, database))
+                await sql.warm(there, _backends(setup, there))
         finally:
             self.warm = True
             self.answered()
 
-    async def _identify(self, access: sql.Access, setup: Setup, now: float) -> None:
+    async def _identify(self, access: sql.Access, setup: Setup) -> None:
+        backends, longest = _backends(setup, access), _longest_answer_seconds(setup)
         try:
-            self.identity, *others = await sql.identify(
-                access, setup.pool_mode, _backends(setup, access.database)
-            )
+            self.identity, *others = await sql.identify(access, setup.pool_mode, backends, longest)
             self.others = tuple(others)
-            self._next_identity = now + (DISPUTED_SECONDS if others else IDENTITY_SECONDS)
+            self._next_identity = self._clock.now() + (DISPUTED_SECONDS if others else IDENTITY_SECONDS)
             self.answered()
         except (psycopg.Error, TimeoutError) as error:
             log.warning("the server did not say who it is", error=str(error).strip() or "no answer")
@@ -161,16 +175,17 @@ class Enquiries:
         answered(await sql.ping(setup.host, setup.port))
 
     def _access(self, setup: Setup) -> sql.Access | None:
+        """As the first user that has a clear password, be he there or not."""
         user = next((user for user in self._users(setup) if user.password), None)
         database = next((name for name in setup.material.databases if name in setup.limits), None)
         if user is None or database is None:
             return None
         return sql.Access(self._directory, self._port, user, database)
 
-    def _waiting(self, setup: Setup, queues: frozenset[tuple[str, str]]) -> sql.Access | None:
-        """As one of those who wait: one more user of a database would cost the others a part of its pool."""
+    def _as_one_of(self, pools: frozenset[tuple[str, str]], setup: Setup) -> sql.Access | None:
+        """As one who is there: one more user of a database would cost the others a part of its pool."""
         users = {user.name: user for user in self._users(setup) if user.password}
-        for database, user in sorted(queues):
+        for database, user in sorted(pools):
             if database in setup.limits and user in users:
                 return sql.Access(self._directory, self._port, users[user], database)
         return None
@@ -199,9 +214,15 @@ class Enquiries:
             self._tasks.pop(name).cancel()
 
 
-def _backends(setup: Setup, database: str) -> int:
+def _backends(setup: Setup, access: sql.Access) -> int:
     """What the agent's user may have of a database at once, beside its other users."""
-    return max(1, setup.limits[database] // max(1, setup.crowd.get(database, 1)))
+    size, limit = setup.pool_size(access.database), setup.user_limit(access.user.name)
+    return size if limit is None else min(size, limit)
+
+
+def _longest_answer_seconds(setup: Setup) -> float:
+    """The longer clients wait, the more depends on the answer, and who gives up begins at the end of the queue."""
+    return (setup.material.config.timeouts.queue_seconds or _LONGEST_QUEUE_SECONDS) + sql.QUERY_SECONDS
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -1,8 +1,9 @@
 """How long backends may outlive the engine that opened them: rule R6.
 
 A process that ends closes its sockets, and the kernel tells the server at once (a FIN). An idle backend then ends
-in milliseconds. A working one ends only when it looks at its socket, every second if the server has been told so
-(client_connection_check_interval=1s), else when its query ends (seen: 13.5 s in pg_sleep).
+in milliseconds. A working one ends only when it looks at its socket: every 100 ms, as the engine tells it
+(client_connection_check_interval), or as often as its role is set to; else when its query ends (seen: 13.5 s in
+pg_sleep).
 
 The agent waits; it never terminates a backend. By its address it could not tell its own from another pod's: the
 address changes with the pod's sandbox, and the next pod may have it.
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 HOLD_SECONDS: Final = 2.0
-"""Where the server looks every second: twice that (seen: gone after 1 s)."""
+"""Where the server looks at least every second, the longest interval that counts as looking: twice that."""
 
 UNDETECTED_HOLD_SECONDS: Final = 10.0
 """Where it does not (session mode, PostgreSQL < 14, or never asked). A query that runs longer outlives the hold."""

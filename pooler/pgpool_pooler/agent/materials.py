@@ -16,6 +16,9 @@ class Materials:
         self._offered: Material | None = None
         self._refused: list[Material] = []
         self.accepted: AcceptedConfig | None = store.accepted()
+        self._kept = self.accepted
+        self.unkept = ""
+        """Why what was accepted is not on the disk; empty if it is."""
         self.refusal = ""
         """The engine's words about what is offered now."""
 
@@ -26,6 +29,7 @@ class Materials:
 
     def choose(self, offered: Material | None, in_force: Material | None) -> Material | None:
         """What to run with; None when there is nothing yet."""
+        self._keep()
         if offered is None:
             return in_force
         names = frozenset(user.name for user in offered.logins)
@@ -42,16 +46,18 @@ class Materials:
 
     def accept(self, material: Material) -> None:
         """The engine runs with it; it survives a restart of the container."""
+        if material == self._offered:
+            # What it was refused for has passed: a port that was taken, a file that was not there.
+            self._refused, self.refusal = [], ""
         now = self.accepted
         if now is None or (now.config_hash, now.peers) != (material.config_hash, material.peers):
-            self._keep(
-                AcceptedConfig(
-                    config_hash=material.config_hash,
-                    config=material.config,
-                    peers=material.peers,
-                    detects_dead_clients=self.detects_dead_clients,
-                )
+            self.accepted = AcceptedConfig(
+                config_hash=material.config_hash,
+                config=material.config,
+                peers=material.peers,
+                detects_dead_clients=self.detects_dead_clients,
             )
+            self._keep()
 
     def reject(self, material: Material, words: str) -> None:
         """The engine refused it."""
@@ -61,7 +67,9 @@ class Materials:
     def server_said(self, *, detects_dead_clients: bool) -> None:
         """The server was asked how it treats dead clients."""
         if self.accepted is not None and detects_dead_clients != self.detects_dead_clients:
-            self._keep(self.accepted.model_copy(update={"detects_dead_clients": detects_dead_clients}))
+            update = {"detects_dead_clients": detects_dead_clients}
+            self.accepted = self.accepted.model_copy(update=update)
+            self._keep()
 
     def _with_accepted_config(self, offered: Material) -> Material:
         """Yesterday's configuration with the Secrets of now: a wrong parameter must not stop a new password."""
@@ -72,6 +80,15 @@ class Materials:
             offered, config=accepted.config, config_hash=accepted.config_hash, peers=accepted.peers
         )
 
-    def _keep(self, accepted: AcceptedConfig) -> None:
-        self.accepted = accepted
-        self._store.keep_accepted(accepted)
+    def _keep(self) -> None:
+        """Bring what was accepted to the disk, unless it is there. The engine serves on when that does not work."""
+        if self.accepted is None or self.accepted is self._kept:
+            return
+        try:
+            self._store.keep_accepted(self.accepted)
+        except OSError as error:
+            self.unkept = (
+                f"its configuration cannot be persisted, free the pod's volume for its data: {error}"
+            )
+        else:
+            self._kept, self.unkept = self.accepted, ""

@@ -4,12 +4,14 @@ Every step leaves the sum of the pod's connections within its cap, whatever the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgpool_pooler.contract import Grant, Mode, ServerGrant
 from pgpool_pooler.engines.base import EngineStatus, Material, Setup
 
+from .lately import Lately
 from .limits import exceeded, next_limits
+from .shedding import shed
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class View:
     in_force: Setup | None
     """What the engine runs with; None when it does not run."""
     status: EngineStatus = field(default_factory=EngineStatus)
+    lately: Lately = field(default_factory=Lately)
     holding: bool = False
     """Backends of an earlier engine of this pod may still exist."""
     outage: bool = False
@@ -120,6 +123,34 @@ def decide(view: View) -> Step:
     return step or Idle()
 
 
+def shrink(view: View) -> Step:
+    """What an engine that ends still does: its limits follow the grant."""
+    if view.in_force is None or moving(view) or view.server.cap == 0:
+        return Idle()
+    return _limits(_without_restart(view), view.in_force) or Idle()
+
+
+def serve_on(view: View) -> Step:
+    """The next step of an engine that is to end and still serves: nobody is paused whom nothing would resume."""
+    return shrink(view) if _paused_by_grant(view) else decide(_without_restart(view))
+
+
+def interrupted(view: View) -> bool:
+    """Whether clients wait for something that passes by itself: an outage, a switchover."""
+    return not _paused_by_grant(view) and (view.status.paused or view.outage or moving(view))
+
+
+def _paused_by_grant(view: View) -> bool:
+    return view.grant.mode is Mode.PAUSE or view.server.cap == 0
+
+
+def _without_restart(view: View) -> View:
+    """What takes a restart is for the next engine."""
+    if view.in_force is None or not view.restart_needed:
+        return view
+    return replace(view, material=view.in_force.material, restart_needed=False)
+
+
 def _start(view: View) -> Step:
     if view.grant.mode is Mode.DRAIN:
         return Idle("drained")
@@ -158,14 +189,15 @@ def _databases(view: View, now: Setup) -> Step | None:
     for name in sorted(now.limits):
         if name not in wanted and name not in view.status.retired:
             return Retire(name)
-        if name in wanted and name in view.status.retired:
+        if name in wanted and name in view.status.withheld:
             return Revive(name)
     return None
 
 
 def _limits(view: View, now: Setup) -> Step | None:
-    open_ = {name: load.open for name, load in view.status.databases.items()}
-    following = next_limits(now.limits, _reachable(view, now), open_, view.server.cap)
+    following = next_limits(
+        now.limits, _reachable(view, now), view.status.opened, view.server.cap, view.lately.open
+    )
     limits = {name: limit for name, limit in following.items() if limit > 0 or _still_held(view, now, name)}
     setup = _setup(view, limits)
     return Apply(setup) if setup != now or view.unsure else None
@@ -189,7 +221,7 @@ def _still_held(view: View, now: Setup, name: str) -> bool:
 
 
 def _setup(view: View, limits: Mapping[str, int]) -> Setup:
-    return Setup(
+    setup = Setup(
         material=view.material,
         peer_id=view.grant.peer_id,
         host=view.server.host,
@@ -198,13 +230,22 @@ def _setup(view: View, limits: Mapping[str, int]) -> Setup:
         limits=dict(limits),
         crowd={name: users for name, users in view.status.crowd.items() if name in limits},
     )
+    return shed(setup, view.in_force, view.status, view.lately)
+
+
+def still_closing(view: View) -> bool:
+    """Whether the engine closes connections of which there are too many, or did so just now, or has to again."""
+    now = view.in_force
+    if now is None or view.server.cap == 0:
+        return False
+    return bool(now.closing or now.held_back or view.status.overdrawn & now.limits.keys())
 
 
 def over_limit(view: View) -> bool:
     """Whether the engine holds more connections than it may open."""
     if view.in_force is None:
         return False
-    return exceeded(view.in_force.limits, {name: load.open for name, load in view.status.databases.items()})
+    return exceeded(view.in_force.limits, view.status.opened)
 
 
 def settled(view: View) -> bool:
@@ -220,5 +261,8 @@ def settled(view: View) -> bool:
             return True
     reached = dict(view.in_force.limits) == shares(view) and view.in_force.peer_id == view.grant.peer_id
     return (
-        reached and not view.unsure and not over_limit(view) and not (view.status.retired & set(shares(view)))
+        reached
+        and not view.unsure
+        and not over_limit(view)
+        and not (view.status.withheld & set(shares(view)))
     )

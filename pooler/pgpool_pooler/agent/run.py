@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import resource
 import signal
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -15,6 +16,7 @@ from .enquiries import Enquiries
 from .http import application
 from .inputs import Inputs
 from .settings import Settings
+from .sockets import unconfirmed_ends
 from .store import Store
 from .supervisor import Supervisor
 from .watch import watch
@@ -31,7 +33,8 @@ async def run(settings: Settings) -> None:
     built = pgbouncer.build(layout.run, settings.client_port, settings.engine_binary)
     clock = RealClock()
     enquiries = Enquiries(layout.run, settings.client_port, pgbouncer.clear_users, clock)
-    supervisor = Supervisor(settings, store, inputs, built.engine, enquiries, clock)
+    unconfirmed = partial(unconfirmed_ends, frozenset({settings.client_port, settings.http_port}))
+    supervisor = Supervisor(settings, store, inputs, built.engine, enquiries, clock, unconfirmed)
     built.connect(supervisor.server_failed, supervisor.wake)
     _on_signals(supervisor)
     runner = web.AppRunner(application(supervisor), access_log=None)

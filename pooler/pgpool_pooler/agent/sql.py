@@ -75,18 +75,21 @@ class Access:
         )
 
 
-async def identify(access: Access, mode: PoolMode, count: int) -> tuple[ServerIdentity, ...]:
+async def identify(access: Access, mode: PoolMode, count: int, seconds: float) -> tuple[ServerIdentity, ...]:
     """Ask the server who it is; several answers if several servers are behind its address.
 
-    Asked over up to four of the `count` backends that the pool may have, at the same time: whoever answers then is
-    there now. Raises psycopg.Error, TimeoutError if none answers.
+    `seconds`: how long an answer may take, the wait in the engine's queue included.
+
+    Asked over up to four of the `count` backends that the pool may have, each by itself. Who answers first waits a
+    moment for the others; where clients queue, answers may still come up to `seconds` apart, so one of a server
+    that has gone meanwhile may be among them. Raises psycopg.Error, TimeoutError if none answers.
     """
     asked = max(1, min(count, _ASK_AT_MOST))
     together = asyncio.Barrier(asked)
 
     async def ask() -> ServerIdentity:
         async with (
-            asyncio.timeout(QUERY_SECONDS),
+            asyncio.timeout(seconds),
             await access.connect() as connection,
             connection.transaction(),
         ):

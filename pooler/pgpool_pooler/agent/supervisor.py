@@ -3,12 +3,13 @@ and takes one step towards it. Events only wake it up; it never depends on havin
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from pgpool_pooler.contract import Grant, Mode, Problem
+from pgpool_pooler.contract import Grant, Mode, Peers, Problem
 from pgpool_pooler.engines.base import (
     Engine,
     EngineError,
@@ -21,13 +22,14 @@ from pgpool_pooler.engines.base import (
 from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
 
 from . import grants, plan
-from .acknowledge import Acknowledgement, Shed, Shedding
+from .acknowledge import Acknowledgement
 from .cpu import cpu_available
 from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock, drain
 from .enquiries import Enquiries
 from .hold import MUTE_SECONDS, Lives
 from .inputs import Inputs, Reading
+from .lately import Memory
 from .limits import highest
 from .materials import Materials
 from .reach import Answer, Reachability, matters
@@ -37,6 +39,12 @@ from .store import Store
 
 TICK_SECONDS: Final = 1.0
 BUSY_TICK_SECONDS: Final = 0.05
+"""While connections close, or a grant is not acknowledged yet."""
+BUSY_SECONDS: Final = 10.0
+"""For so long at a time the loop looks that often: what is not done by then waits for a transaction or a session,
+which may last for hours, and each look costs the engine's CPU."""
+LONG_TICK_SECONDS: Final = 0.5
+"""After BUSY_SECONDS, until what is being waited for is done."""
 log = structlog.get_logger()
 
 
@@ -51,7 +59,9 @@ class Supervisor:
         engine: Engine,
         enquiries: Enquiries,
         clock: Clock,
+        unconfirmed_ends: Callable[[Collection[str]], int],
     ) -> None:
+        """`unconfirmed_ends`, of the pod's connections to others than these addresses: see sockets."""
         self._settings = settings
         self._store = store
         self._inputs = inputs
@@ -59,10 +69,12 @@ class Supervisor:
         self._enquiries = enquiries
         enquiries.answered = self.wake
         self._clock = clock
+        self._unconfirmed_ends = unconfirmed_ends
+        self._unconfirmed = 0
         self._wake = asyncio.Event()
         self._reach = Reachability()
         self._acknowledgement = Acknowledgement()
-        self._shedding = Shedding()
+        self._memory = Memory()
         self._crowd = Crowd()
         self._grant = store.grant()
         self._materials = Materials(store)
@@ -76,8 +88,10 @@ class Supervisor:
         self._seen = True
         self._unsure = False
         self._move_since: float | None = None
-        self._shed_told: Shed | None = Shed()
+        self._busy_since: float | None = None
         self._drain: asyncio.Task[None] | None = None
+        self._accepts = True
+        self._interrupted = False
         self._leaving = False
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
@@ -135,7 +149,7 @@ class Supervisor:
         self._take_grant()
         await self._look()
         if self._should_drain():
-            self._drive_drain()
+            await self._drive_drain()
         in_force = self._in_force.material if self._in_force is not None else None
         material = self._materials.choose(self._reading.material, in_force)
         if self._grant is None or material is None:
@@ -145,21 +159,60 @@ class Supervisor:
             self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
             return TICK_SECONDS
         view = self._view(self._grant, material)
-        step = plan.decide(view)
-        if self._drain is not None:
-            # A pod that leaves still shrinks when the ledger asks, and takes on nothing else.
-            step = step if isinstance(step, plan.Apply) and self._engine.running else plan.Idle()
+        self._interrupted = plan.interrupted(view)
+        step = self._decide(view)
+        settled = self._settled(view)
         if not isinstance(step, plan.Idle):
+            if not settled:
+                # Many steps may follow each other before the next look.
+                self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
             await self._carry_out(step)
             return 0.0
-        settled = plan.settled(view)
         self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
-        await self._shed()
         self._enquire(view)
         acknowledged = self._acknowledgement.generation == self._grant.generation
-        if not settled or not acknowledged or self._shed_told != Shed():
-            return BUSY_TICK_SECONDS
+        if not settled or not acknowledged or plan.still_closing(view):
+            return self._busy_tick()
+        self._busy_since = None
         return min(TICK_SECONDS, self._reach.room_in(self._clock.now()) or TICK_SECONDS)
+
+    def _decide(self, view: plan.View) -> plan.Step:
+        if self._drain is None and not self._leaving:
+            return plan.decide(view)
+        if self._drain is None or not self._engine.running:
+            return plan.Idle()
+        return plan.serve_on(view) if self._accepts else plan.shrink(view)
+
+    def _settled(self, view: plan.View) -> bool:
+        """Whether the grant is in force and drained, to the server too. Sockets are looked at last, and seldom."""
+        if not plan.settled(view):
+            return False
+        acknowledged = self._acknowledgement.generation == view.grant.generation
+        return acknowledged or self._all_confirmed(view.material.peers)
+
+    def _all_confirmed(self, peers: Peers) -> bool:
+        """Whether the servers know of everything that was closed."""
+        before = self._unconfirmed
+        self._unconfirmed = self._unconfirmed_ends(peers.addresses.values())
+        if self._unconfirmed and not before:
+            log.info("waiting until the server has noticed what was closed", connections=self._unconfirmed)
+        return not self._unconfirmed
+
+    def _holding(self, material: Material) -> bool:
+        """Whether backends of an earlier engine may exist."""
+        if self._lives.holding(self._clock.now()):
+            return True
+        return self._in_force is None and not self._all_confirmed(material.peers)
+
+    def _busy_tick(self) -> float:
+        """Seconds until the next look, while something is not done yet.
+
+        Few, for however long that lasts, while the engine is paused: every client waits then.
+        """
+        now = self._clock.now()
+        self._busy_since = now if self._busy_since is None else self._busy_since
+        is_long = now - self._busy_since >= BUSY_SECONDS and not self._status.paused
+        return LONG_TICK_SECONDS if is_long else BUSY_TICK_SECONDS
 
     def facts(self) -> Facts:
         """What there is to report."""
@@ -172,7 +225,7 @@ class Supervisor:
             status=self._status,
             running=self._engine.running and self._in_force is not None,
             warm=self._enquiries.warm or now - self._lives.started_at > self._enquiries.warm_seconds,
-            holding=self._lives.holding(now),
+            holding=self._lives.holding(now) or (self._in_force is None and self._unconfirmed > 0),
             mute=not self._seen,
             refusals=self._refusals,
             crashes=self._lives.all_crashes,
@@ -208,18 +261,19 @@ class Supervisor:
             return grants.Refused(f"cannot be persisted, free the pod's volume for its data: {error}")
         if self._grant is None and grants.may_have_been_followed(verdict.grant):
             self._lives.ended(self._clock.now(), detects_dead_clients=False)
-        self._grant = verdict.grant
+        self._grant, self._busy_since = verdict.grant, None
         log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
         return verdict
 
     def _view(self, grant: Grant, material: Material) -> plan.View:
-        now = self._clock.now()
+        now, status = self._clock.now(), self._status
         view = plan.View(
             grant=grant,
             material=material,
             in_force=self._in_force,
-            status=replace(self._status, crowd=self._crowd.look(self._status.crowd, now)),
-            holding=self._lives.holding(now),
+            status=replace(status, crowd=self._crowd.look(status.crowd, now)),
+            lately=self._memory.look(status, self._in_force, now),
+            holding=self._holding(material),
             outage=self._reach.outage,
             unsure=self._unsure,
         )
@@ -254,7 +308,7 @@ class Supervisor:
         self._reach.observed(self._status, now)
 
     def _ended(self, how: str) -> None:
-        self._in_force, self._unsure, self._shed_told = None, False, Shed()
+        self._in_force, self._unsure = None, False
         self._lives.crashed(self._clock.now())
         self._may_have_left_backends()
         self._engine_error = f"{how} ({self._engine.last_words or 'no error said'})"
@@ -277,13 +331,13 @@ class Supervisor:
         except EngineError as error:
             self._engine_error = str(error)
             log.warning("step failed", step=type(step).__name__, error=str(error))
-            self._may_have_done(step)
+            self._may_have_done(step, error)
 
-    def _may_have_done(self, step: plan.Step) -> None:
+    def _may_have_done(self, step: plan.Step, error: EngineError) -> None:
         """The engine did not answer: it may have taken the command, or may yet."""
         match step:
             case plan.Start():
-                self._ended("the engine did not answer at its start")
+                self._ended(str(error))
             case plan.Apply(setup) if self._in_force is not None:
                 self._in_force = replace(self._in_force, limits=highest(self._in_force.limits, setup.limits))
                 self._unsure = True
@@ -337,16 +391,6 @@ class Supervisor:
             if rejected.ran:
                 self._may_have_left_backends()
 
-    async def _shed(self) -> None:
-        status = self._status
-        wanted = self._shedding.look(status.excess, self._clock.now(), bystanders=status.bystanders)
-        if wanted != self._shed_told:
-            try:
-                await self._engine.shed(wanted.excess, opening=wanted.opening)
-                self._shed_told = wanted
-            except EngineError as error:
-                self._shed_told, self._engine_error = None, str(error)
-
     def _enquire(self, view: plan.View) -> None:
         if view.in_force is None:
             return
@@ -354,7 +398,7 @@ class Supervisor:
         if self._reach.needs_probe(now) or plan.moving(view):
             self._enquiries.probe(view.in_force, self._probed, now)
         if not self._status.paused:
-            self._enquiries.identify(view.in_force, now)
+            self._enquiries.identify(view.in_force, self._status.at_work, now)
             if self._drain is None:
                 self._enquiries.look(view.in_force, self._status.queues, now)
                 self._enquiries.count(view.in_force, now)
@@ -373,29 +417,47 @@ class Supervisor:
         asked = self._leaving or (self._grant is not None and self._grant.mode is Mode.DRAIN)
         return self._drain is not None or (asked and self._in_force is not None)
 
-    def _drive_drain(self) -> None:
+    async def _drive_drain(self) -> None:
         if self._drain is None:
             self._begin_drain(unready_seconds=UNREADY_SECONDS)
         elif self._drain.done():
-            self._drain.result()
-            self._drain, self._in_force, self._unsure, self._shed_told = None, None, False, Shed()
-            self._status = EngineStatus()
-            self._may_have_left_backends()
+            ended, self._drain = self._drain, None
+            await self._drain_ended(ended)
+
+    async def _drain_ended(self, drain: asyncio.Task[None]) -> None:
+        """The engine is gone after a drain, whatever became of that."""
+        if (error := drain.exception()) is not None:
+            log.error("the drain failed", error=repr(error))
+        if self._engine.running:
+            await self._engine.kill()
+        self._in_force, self._unsure = None, False
+        self._status = EngineStatus()
+        self._may_have_left_backends()
 
     def _may_have_left_backends(self) -> None:
         self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
 
     def _begin_drain(self, unready_seconds: float) -> None:
         log.info("draining", seconds=self._settings.drain_seconds)
+        self._accepts = True
         self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
         self._drain.add_done_callback(lambda _: self.wake())
 
     async def _drain_engine(self, unready_seconds: float) -> None:
+        """Until it takes no more clients the engine serves as always; then it cannot be resumed any more."""
         await self._clock.sleep(unready_seconds)
-        await drain(self._engine, self._settings.drain_seconds, self._clock)
+        end = self._clock.now() + self._settings.drain_seconds
+        while self._interrupted and self._engine.running and self._clock.now() < end:
+            await self._clock.sleep(BUSY_TICK_SECONDS)
+        self._accepts = False
+        await drain(self._engine, end - self._clock.now(), self._clock)
 
     def _drained(self) -> bool:
-        return self._drain is None and self._in_force is None
+        """Whether the pod may end: what it closed and the server does not know yet, nobody could see after it."""
+        if self._drain is not None or self._in_force is not None:
+            return False
+        accepted = self._materials.accepted
+        return accepted is None or self._all_confirmed(accepted.peers)
 
     def _problems(self) -> tuple[Problem, ...]:
         problems = list(self._reading.problems)
@@ -406,6 +468,9 @@ class Supervisor:
         if self._materials.refusal:
             text = f"{self._settings.identity.name}: {self._materials.refusal}"
             problems.append(Problem(field=self._engine_name(), text=text, reason="EngineRejected"))
+        if self._materials.unkept:
+            text = f"{self._settings.identity.name}: {self._materials.unkept}"
+            problems.append(Problem(field="data", text=text, reason="NotPersisted"))
         if self._engine_error:
             problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
         elif self._lives.crash_loop and self._last_end:

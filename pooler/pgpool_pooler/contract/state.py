@@ -134,7 +134,7 @@ class State(Wire):
     generation: int
     """Of the grant that was accepted (persisted); 0 without one."""
     acknowledged: int
-    """The highest generation that is in force *and* drained: no database above its share for 200 ms, no
+    """The highest generation that is in force *and* drained: no database above its share for half a second, no
     connection left to a server that it does not grant. What the ledger may release on."""
     cap: int
     """Of the accepted grant, summed over servers."""

@@ -1,7 +1,6 @@
 """What the agent asks of an engine, whatever the engine is.
 
-The agent decides (`pgpool_pooler.agent.plan`); an engine only carries out and reports. An engine says of itself
-how it takes a change of its caps, because that decides how the budget can be moved without exceeding it.
+The agent decides (`pgpool_pooler.agent.plan`); an engine only carries out and reports.
 """
 
 from collections.abc import Mapping
@@ -12,25 +11,10 @@ from typing import ClassVar, Protocol
 from pgpool_pooler.contract import MONITOR_DATABASE, Endpoint, Peers, PoolConfig, PoolMode
 
 
-class CapChange(StrEnum):
-    """What it takes to change an engine's caps."""
-
-    LIVE = "live"
-    """A command; nothing else happens."""
-    RELOAD = "reload"
-    """The configuration is read again; clients stay."""
-    RESTART = "restart"
-    """Clients are disconnected."""
-
-
 @dataclass(frozen=True)
 class Traits:
-    """What an engine is like; constants measured on the real one."""
+    """What an engine is like."""
 
-    cap_change: CapChange
-    reload_doubles: bool
-    """Connections of the old and the new configuration exist side by side for a while after a reload, so a
-    reload needs the sum of both in the budget (Odyssey 12 -> 4 peaked at 16; HAProxy 12 + 10 = 22)."""
     threads: int
     """Threads that do the work: the engine cannot use more CPUs than that."""
 
@@ -81,7 +65,10 @@ class Material:
 
 @dataclass(frozen=True)
 class Setup:
-    """All that an engine is told at a time. `limits` are connections per database, each at least 1."""
+    """All that an engine is told at a time.
+
+    `limits` are connections per database; 0 is the limit of one that goes and still has some.
+    """
 
     material: Material
     peer_id: int
@@ -91,6 +78,14 @@ class Setup:
     limits: Mapping[str, int]
     crowd: Mapping[str, int] = field(default_factory=dict)
     """Database -> users that have clients there now."""
+    closing: frozenset[str] = frozenset()
+    """Databases where connections close as they become free, because there are too many."""
+    hurried: frozenset[str] = frozenset()
+    """Those of them that close as fast as they can: more are at work than the limit, and clients wait."""
+    held_back: Mapping[str, int] = field(default_factory=dict)
+    """Database -> places of its limit that stay empty: what has closed there, the server may still be ending."""
+    most_of_one: Mapping[str, int] = field(default_factory=dict)
+    """Database that closes -> the most connections that one of its users has."""
 
     @property
     def pool_mode(self) -> PoolMode:
@@ -100,6 +95,37 @@ class Setup:
         modes += [user.pool_mode for user in config.users if user.pool_mode is not None]
         return PoolMode.SESSION if PoolMode.SESSION in modes else config.pool_mode
 
+    def database_limit(self, name: str) -> int:
+        """Connections that all users of a database may have there together.
+
+        Never 0, which means unlimited to PgBouncer: a database that has 0 is paused instead.
+        """
+        if name == MONITOR_DATABASE:
+            return 1
+        limit = self.limits[name]
+        percents = (entry.max_percent for entry in self.material.config.databases if entry.name == name)
+        if (percent := next(percents, None)) is not None:
+            limit = min(limit, _part(self.cap, percent))
+        return max(1, limit)
+
+    def pool_size(self, name: str) -> int:
+        """Connections that each user of a database may have there.
+
+        Without it, one user's clients take the whole share (2 of 1,380 tps were left for others, seen).
+        """
+        return max(1, self.database_limit(name) // max(1, self.crowd.get(name, 1)))
+
+    def user_limit(self, name: str) -> int | None:
+        """Connections that a user may have in all databases together; None: no rule says."""
+        percents = (rule.max_percent for rule in self.material.config.users if rule.name == name)
+        percent = next(percents, None)
+        return None if percent is None else max(1, _part(self.cap, percent))
+
+
+def _part(cap: int, percent: int) -> int:
+    """`percent` of `cap`, rounded up."""
+    return -(-cap * percent // 100)
+
 
 @dataclass(frozen=True)
 class DatabaseLoad:
@@ -107,6 +133,8 @@ class DatabaseLoad:
 
     open: int = 0
     """Connections to the server, those being opened included."""
+    doubtful: int = 0
+    """Of `open`: so many may be about to carry a cancel request instead of becoming a backend."""
     usable: int = 0
     """Connections that have logged in."""
     active: int = 0
@@ -123,15 +151,22 @@ class EngineStatus:
     paused: bool = False
     retired: frozenset[str] = frozenset()
     """Databases that take no new client and open no connection."""
+    withheld: frozenset[str] = frozenset()
+    """Databases that take no new client, or give their clients no connection, each by itself: the retired, and
+    those that a `retire` or `revive` left half-way. Not what a pause of the whole engine withholds."""
     crowd: Mapping[str, int] = field(default_factory=dict)
     logged_in: frozenset[tuple[str, str]] = frozenset()
     """(database, user) that have a usable connection."""
+    at_work: frozenset[tuple[str, str]] = frozenset()
+    """(database, user) that have clients and a usable connection; not the monitor's entry."""
     queues: frozenset[tuple[str, str]] = frozenset()
     """(database, user) that have clients waiting; not the monitor's entry."""
-    excess: Mapping[str, int] = field(default_factory=dict)
-    """Database -> connections above what it, or one of its users, may have there; only those that have any."""
-    bystanders: bool = False
-    """Whether a user of a database has connections there and not too many; the monitor does not count."""
+    overdrawn: frozenset[str] = frozenset()
+    """Databases where a user has more connections than his part."""
+    starved: frozenset[str] = frozenset()
+    """Databases where clients of a user wait who has no connection there."""
+    most_of_one: Mapping[str, int] = field(default_factory=dict)
+    """Database -> the most connections that one of its users has."""
     max_clients: int = 0
     """Clients that the engine takes at most; 0: not known."""
     transactions: int = 0
@@ -168,9 +203,18 @@ class EngineStatus:
         """Clients that wait for a connection."""
         return sum(load.waiting for load in self.served.values())
 
+    @property
+    def opened(self) -> Mapping[str, int]:
+        """Database -> connections to the server."""
+        return {name: load.open for name, load in self.databases.items()}
+
+    def load_of(self, database: str) -> DatabaseLoad:
+        """One database; nothing where the engine has none of that name."""
+        return self.databases.get(database, DatabaseLoad())
+
     def open_of(self, database: str) -> int:
         """Connections of one database."""
-        return self.databases.get(database, DatabaseLoad()).open
+        return self.load_of(database).open
 
 
 class FailureKind(StrEnum):
@@ -227,9 +271,10 @@ class Engine(Protocol):
         """Whether going from one to the other takes a new process."""
 
     async def start(self, setup: Setup) -> None:
-        """Start the process and return once it accepts clients; raises EngineRejected.
+        """Start the process and return once it accepts clients; raises EngineRejected, EngineError.
 
-        When it raises, no process is left.
+        When it raises, no process is left. What it was not refused for, but did not come to (the process was
+        ended, or never answered), is no fault of the setup: EngineError.
         """
 
     async def observe(self) -> EngineStatus:
@@ -249,13 +294,6 @@ class Engine(Protocol):
 
     async def revive(self, database: str) -> None:
         """Undo `retire`."""
-
-    async def shed(self, excess: Mapping[str, int], *, opening: bool) -> None:
-        """Close so many connections per database as they become free; without `opening`, open none meanwhile.
-
-        It goes on until the next call: more may close than were asked for. With nothing in excess and `opening`
-        the engine is as it was before.
-        """
 
     async def abort_busy(self) -> None:
         """Disconnect the clients that hold a connection, with it."""

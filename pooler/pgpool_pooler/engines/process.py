@@ -8,9 +8,13 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import structlog
+
 _PIPE_BYTES: Final = 1 << 20
 """An engine blocks when nobody reads its log; this much it can write while the agent does something else."""
 _CHUNK: Final = 1 << 16
+
+log = structlog.get_logger()
 
 
 class Process:
@@ -57,10 +61,18 @@ class Process:
         while chunk := await child.stderr.read(_CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                self._on_line(line.decode(errors="replace"))
+                self._tell(line)
         if rest:
-            self._on_line(rest.decode(errors="replace"))
+            self._tell(rest)
         self._on_exit(await child.wait())
+
+    def _tell(self, line: bytes) -> None:
+        """Pass one line on. Who fails over it must not end the reading: the engine would block on a full pipe."""
+        text = line.decode(errors="replace")
+        try:
+            self._on_line(text)
+        except Exception:
+            log.exception("a line of the engine's log was not understood", line=text)
 
 
 def _widen_pipe(child: asyncio.subprocess.Process) -> None:

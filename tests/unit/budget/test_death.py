@@ -4,14 +4,17 @@ import pytest
 
 from pgpool_operator.budget import Life, NodeFacts, PodFacts, hold_seconds, life
 
-RUNNING = PodFacts(exists=True, node="w1", deleted=False, ended=False, grace_seconds=60.0)
+RUNNING = PodFacts(exists=True, node="w1", deleted=False, finished=False, ended=False, grace_seconds=60.0)
+CRASHED = replace(RUNNING, ended=True)
 DELETED = replace(RUNNING, deleted=True)
+ENDED = replace(DELETED, finished=True, ended=True)
 GONE = replace(RUNNING, exists=False, gone_since=1000.0)
 NEVER_SEEN = replace(GONE, last_seen=False)
-READY = NodeFacts(ready=True, lease_renewed_at=1000.0)
+REFUSED = replace(RUNNING, finished=True, gone_since=1000.0)
+READY = NodeFacts(ready=True, lease_renewed_at=1000.0, alive_since=900.0)
 SILENT = NodeFacts(ready=False, lease_renewed_at=1000.0)
 OFF = NodeFacts(out_of_service=True)
-OVERDUE = NodeFacts(ready=True, lease_renewed_at=1090.0)
+OVERDUE = NodeFacts(ready=True, lease_renewed_at=1180.0, alive_since=900.0)
 
 
 @pytest.mark.parametrize(
@@ -19,15 +22,23 @@ OVERDUE = NodeFacts(ready=True, lease_renewed_at=1090.0)
     [
         pytest.param(RUNNING, READY, Life.ALIVE, id="a running pod"),
         pytest.param(RUNNING, SILENT, Life.ALIVE, id="a pod that nobody deleted, on a silent node"),
-        pytest.param(replace(RUNNING, ended=True), READY, Life.ALIVE, id="containers ended, but may restart"),
+        pytest.param(CRASHED, READY, Life.ALIVE, id="containers ended, but may restart"),
         pytest.param(DELETED, READY, Life.TERMINATING, id="deleted, still running"),
         pytest.param(DELETED, None, Life.TERMINATING, id="deleted, node may not be seen"),
         pytest.param(DELETED, SILENT, Life.UNKNOWN, id="deleted, but its node is silent"),
-        pytest.param(replace(DELETED, ended=True), READY, Life.DEAD_REPORTED, id="deleted and ended"),
-        pytest.param(replace(DELETED, ended=True), SILENT, Life.DEAD_REPORTED, id="ended before the silence"),
+        pytest.param(ENDED, READY, Life.DEAD_REPORTED, id="deleted and ended"),
+        pytest.param(ENDED, SILENT, Life.DEAD_REPORTED, id="ended before the silence"),
+        pytest.param(replace(ENDED, deleted=False), READY, Life.DEAD_REPORTED, id="evicted and ended"),
+        pytest.param(replace(CRASHED, deleted=True), READY, Life.TERMINATING, id="crashed, then deleted"),
+        pytest.param(
+            replace(CRASHED, deleted=True), SILENT, Life.UNKNOWN, id="crashed, then cut off and deleted"
+        ),
         pytest.param(DELETED, OFF, Life.DEAD_INFERRED, id="deleted, node out of service"),
         pytest.param(
-            replace(GONE, deleted=True, ended=True), None, Life.DEAD_REPORTED, id="ended, then gone"
+            replace(ENDED, exists=False, gone_since=1000.0), None, Life.DEAD_REPORTED, id="ended, then gone"
+        ),
+        pytest.param(
+            replace(GONE, deleted=True, ended=True), READY, Life.UNKNOWN, id="crashed, deleted, then gone"
         ),
         pytest.param(replace(GONE, node=""), None, Life.NEVER_BOUND, id="gone before it had a node"),
         pytest.param(replace(GONE, deleted=True), READY, Life.UNKNOWN, id="gone while running"),
@@ -35,7 +46,21 @@ OVERDUE = NodeFacts(ready=True, lease_renewed_at=1090.0)
         pytest.param(GONE, None, Life.UNKNOWN, id="gone, and so is its node"),
         pytest.param(GONE, SILENT, Life.UNKNOWN, id="gone, node silent"),
         pytest.param(GONE, OVERDUE, Life.DEAD_INFERRED, id="gone, kubelet alive after grace and margin"),
-        pytest.param(GONE, replace(OVERDUE, lease_renewed_at=1089.9), Life.UNKNOWN, id="just before that"),
+        pytest.param(GONE, replace(OVERDUE, lease_renewed_at=1179.9), Life.UNKNOWN, id="just before that"),
+        pytest.param(
+            GONE, replace(OVERDUE, alive_since=1170.0), Life.UNKNOWN, id="its kubelet is only just back"
+        ),
+        pytest.param(
+            GONE,
+            NodeFacts(ready=True, lease_renewed_at=1350.0, alive_since=1170.0),
+            Life.DEAD_INFERRED,
+            id="its kubelet is back for grace and margin",
+        ),
+        pytest.param(
+            GONE, replace(OVERDUE, alive_since=None), Life.UNKNOWN, id="since when it lives is not known"
+        ),
+        pytest.param(replace(GONE, killed=True), SILENT, Life.DEAD_INFERRED, id="killed before the silence"),
+        pytest.param(replace(GONE, killed=True), None, Life.DEAD_INFERRED, id="killed, then its node went"),
         pytest.param(GONE, replace(OVERDUE, ready=False), Life.UNKNOWN, id="renewed, but not ready"),
         pytest.param(GONE, NodeFacts(ready=True), Life.UNKNOWN, id="ready, but no renewal seen"),
         pytest.param(GONE, OFF, Life.DEAD_INFERRED, id="gone, node out of service"),
@@ -43,6 +68,14 @@ OVERDUE = NodeFacts(ready=True, lease_renewed_at=1090.0)
         pytest.param(NEVER_SEEN, OVERDUE, Life.DEAD_INFERRED, id="never seen, kubelet alive long after"),
         pytest.param(
             replace(GONE, gone_since=None), OVERDUE, Life.UNKNOWN, id="gone since nobody knows when"
+        ),
+        pytest.param(REFUSED, READY, Life.TERMINATING, id="refused, its kubelet kills what it finds"),
+        pytest.param(REFUSED, OVERDUE, Life.DEAD_INFERRED, id="refused, kubelet alive long after"),
+        pytest.param(REFUSED, SILENT, Life.UNKNOWN, id="refused, node silent"),
+        pytest.param(REFUSED, None, Life.UNKNOWN, id="refused, nobody can prove its end"),
+        pytest.param(REFUSED, OFF, Life.DEAD_INFERRED, id="refused, node out of service"),
+        pytest.param(
+            replace(REFUSED, gone_since=None), OVERDUE, Life.TERMINATING, id="refused, and nobody waits"
         ),
     ],
 )

@@ -45,7 +45,7 @@ def reservation(
     reserved: int | None = None,
     generation: int = 1,
     state: GrantState = GrantState.ACTIVE,
-    detects: bool = True,
+    detects: bool | None = True,
 ) -> Reservation:
     return Reservation(
         uid=uid,
@@ -179,6 +179,53 @@ def test_without_max_connections_only_floors_are_granted() -> None:
     }
 
 
+@pytest.mark.parametrize(("provisional", "frozen"), [(True, False), (False, True)])
+def test_where_nothing_may_grow_a_fixed_share_does_not_either(provisional: bool, frozen: bool) -> None:
+    pods = [replace(granted("a", 4), fixed=4), replace(newcomer("b", floor=2), fixed=4)]
+    before, known = ledger(reservation("a", 4)), size(provisional=provisional)
+    decided = plan(before, known, pods, NOW, server_seen=True, frozen=frozen)
+    assert caps(decided) == {"a": (4, 4), "b": (2, 2)}
+
+
+def test_a_pod_has_its_fixed_share_whatever_its_demand() -> None:
+    pods = [replace(newcomer("a", demand=20.0), fixed=4), newcomer("b", demand=20.0)]
+    assert caps(step(ledger(), *pods)) == {"a": (4, 4), "b": (8, 8)}
+    pods = [replace(newcomer("a"), fixed=10), newcomer("b", demand=20.0)]
+    assert caps(step(ledger(), *pods)) == {"a": (10, 10), "b": (2, 2)}
+
+
+def test_where_not_all_fixed_shares_fit_nobody_loses_what_it_has() -> None:
+    pods = [replace(granted(uid, 3), fixed=6) for uid in "abc"]
+    before = ledger(*(reservation(uid, 3) for uid in "abc"))
+    assert caps(step(before, *pods)) == dict.fromkeys("abc", (4, 4))
+
+
+def test_where_what_pods_have_of_their_fixed_shares_is_too_much_each_gives_back_a_part() -> None:
+    pods = [replace(granted(uid, 8), fixed=8) for uid in "ab"]
+    before = ledger(*(reservation(uid, 8) for uid in "ab"))
+    assert caps(step(before, *pods)) == dict.fromkeys("ab", (6, 8))
+
+
+def test_a_pod_starts_with_its_floor_where_the_room_for_its_fixed_share_is_yet_to_be_given_back() -> None:
+    pods = [granted("a", 11), replace(newcomer("b"), fixed=4)]
+    first = step(ledger(reservation("a", 11)), *pods)
+    assert caps(first) == {"a": (8, 11), "b": (1, 1)}
+
+
+def test_without_max_connections_pods_keep_what_they_have() -> None:
+    """The ledger was lost, and max_connections with it: a pod that is in session mode would not come back soon."""
+    before = ledger(reservation("a", 8), reservation("b", 2))
+    assert caps(step(before, granted("a", 8), granted("b", 2), provisional=True)) == {
+        "a": (8, 8),
+        "b": (2, 2),
+    }
+
+
+def test_without_max_connections_pods_give_up_what_others_need_for_their_floor() -> None:
+    decided = step(ledger(reservation("a", 12)), granted("a", 12), newcomer("b"), provisional=True)
+    assert caps(decided) == {"a": (11, 12)}
+
+
 # Shrinking
 
 
@@ -208,6 +255,20 @@ def test_a_second_shrink_keeps_what_the_first_has_not_given_back() -> None:
     before = ledger(reservation("a", 6, reserved=12, generation=2))
     decided = step(before, granted("a", 6, 2, acknowledged=1), newcomer("b"), newcomer("c"))
     assert caps(decided) == {"a": (4, 12)}
+
+
+def test_a_silent_pod_keeps_what_it_has_and_takes_nothing_from_others_whatever_it_once_wanted() -> None:
+    """Behind a cut network it would be granted what those who can be reached have, and its clients go to them."""
+    before = ledger(reservation("a", 6), reservation("b", 6))
+    wanting, idle = replace(granted("a", 6), demand=40.0), granted("b", 6)
+    assert caps(step(before, wanting, idle)) == {"a": (6, 6), "b": (1, 6)}
+    assert caps(step(before, replace(wanting, silent=True), idle)) == {"a": (6, 6), "b": (6, 6)}
+
+
+def test_what_becomes_free_goes_past_a_silent_pod() -> None:
+    before = ledger(reservation("a", 4), reservation("b", 4))
+    silent = replace(granted("a", 4), demand=40.0, silent=True)
+    assert caps(step(before, silent, granted("b", 4))) == {"a": (4, 4), "b": (8, 8)}
 
 
 def test_a_terminating_pod_shrinks_to_what_it_needs() -> None:
@@ -300,6 +361,59 @@ def test_the_dead_are_held_where_the_server_does_not_notice_dead_clients() -> No
 def test_the_dead_of_a_server_that_nobody_reached_are_freed_after_a_minute() -> None:
     dead = replace(gone(granted("a", 12), Life.DEAD_REPORTED, 60.0), detects_dead_clients=False)
     assert caps(step(ledger(reservation("a", 12, detects=False)), dead, seen=False)) == {}
+
+
+def said_to_detect(decided: Plan, uid: str = "a") -> bool | None:
+    return decided.ledger.reservations[uid].detects_dead_clients
+
+
+@pytest.mark.parametrize("word", [True, False])
+def test_a_pods_newest_word_on_whether_the_server_notices_dead_clients_is_the_one_that_holds(
+    word: bool,
+) -> None:
+    """Its pool may have come to be in session mode, or in another one than that."""
+    before = ledger(reservation("a", 12, detects=not word))
+    decided = step(before, replace(granted("a", 12), detects_dead_clients=word))
+    assert said_to_detect(decided) is word
+    dead = replace(gone(granted("a", 12), Life.DEAD_REPORTED, 60.0), detects_dead_clients=None)
+    assert (caps(step(decided.ledger, dead)) == {}) is word
+
+
+def test_what_is_assumed_of_a_pod_never_goes_against_its_own_word() -> None:
+    dead = replace(
+        gone(granted("a", 12), Life.DEAD_REPORTED, 60.0), detects_dead_clients=None, assumed_to_detect=True
+    )
+    assert step(ledger(reservation("a", 12, detects=False)), dead).held == ("a",)
+    denied = replace(dead, detects_dead_clients=False)
+    assert step(ledger(reservation("a", 12, detects=None)), denied).held == ("a",)
+
+
+@pytest.mark.parametrize("pool_is_there", [True, False])
+def test_what_is_assumed_of_a_pod_that_never_said_it_holds_after_its_death_but_not_as_its_word(
+    pool_is_there: bool,
+) -> None:
+    """It never logged in: its Secret was wrong, and now the pool is deleted, or the Secret right."""
+    silent = replace(granted("a", 12), detects_dead_clients=None, assumed_to_detect=True)
+    decided = step(ledger(reservation("a", 12, detects=None)), silent)
+    assert said_to_detect(decided) is None
+    dead = gone(silent, Life.DEAD_REPORTED, 60.0)
+    assert caps(step(decided.ledger, dead if pool_is_there else replace(dead, assumed_to_detect=None))) == {}
+
+
+def test_what_was_assumed_of_a_pod_is_forgotten_with_its_own_word() -> None:
+    before = replace(reservation("a", 12, detects=None), assumed_to_detect=True)
+    decided = step(ledger(before), replace(granted("a", 12), detects_dead_clients=False))
+    assert not decided.ledger.reservations["a"].assumed_to_detect
+    assert said_to_detect(decided) is False
+
+
+def test_of_what_is_assumed_the_newest_holds() -> None:
+    """Another pod of its pool has read it by now, or the pool is in another mode."""
+    silent = replace(granted("a", 12), detects_dead_clients=None, assumed_to_detect=True)
+    decided = step(ledger(reservation("a", 12, detects=None)), silent)
+    decided = step(decided.ledger, replace(silent, assumed_to_detect=False))
+    dead = replace(gone(silent, Life.DEAD_REPORTED, 60.0), assumed_to_detect=None)
+    assert step(decided.ledger, dead).held == ("a",)
 
 
 def listed_dead(uid: str, cap: int, dead_for: float = 0.0, *, detects: bool = True) -> PodView:

@@ -6,6 +6,7 @@ import yaml
 
 from pgpool_operator.api import PgPool, parse_pgpool
 from pgpool_operator.desired import EndpointPlan, Manifest, children, config_hash, stale
+from pgpool_pooler.agent.drain import UNREADY_SECONDS
 from pgpool_pooler.contract import (
     CONFIG_KEY,
     GRANT_ANNOTATION,
@@ -129,6 +130,12 @@ def test_a_change_that_running_pods_can_take_over_leaves_the_pod_template_alone(
 )
 def test_a_change_of_the_image_the_mounts_or_the_drain_time_makes_new_pods(change: dict[str, Any]) -> None:
     assert template(pool(**change)) != template(pool())
+
+
+def test_the_kubelet_ends_no_pod_that_still_drains() -> None:
+    """It leaves its Service before it drains."""
+    granted = template(pool(timeouts={"drainSeconds": 40}))["spec"]["terminationGracePeriodSeconds"]
+    assert granted > UNREADY_SECONDS + 40
 
 
 def test_peers_are_in_the_configmap_and_nowhere_else() -> None:

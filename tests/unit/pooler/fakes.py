@@ -1,12 +1,11 @@
 """A PgBouncer console, an engine and a clock that tests can see through."""
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from pgpool_pooler.agent.drain import Clock
 from pgpool_pooler.engines.base import (
-    CapChange,
     DatabaseLoad,
     EngineError,
     EngineRejected,
@@ -48,18 +47,16 @@ class FakeConsole:
         self.paused = False
         self.refuses: dict[str, str] = {}
         self.keeps: dict[str, str] = {}
-        self.clients: list[Row] = []
+        self.shows: dict[str, list[Row]] = {}
         self.closed = False
 
     async def rows(self, command: str) -> list[Row]:
         self.commands.append(command)
         if command == "SHOW VERSION":
             self.config = self._file()
-        answers: Mapping[str, list[Row]] = {
-            "SHOW CONFIG": [{"key": key, "value": value} for key, value in self.config.items()],
-            "SHOW CLIENTS": self.clients,
-        }
-        return answers.get(command, [])
+        if command == "SHOW CONFIG":
+            return [{"key": key, "value": value} for key, value in self.config.items()]
+        return self.shows.get(command, [])
 
     async def run(self, command: str) -> None:
         self._command(command)
@@ -104,7 +101,7 @@ class FakeClock(Clock):
 class FakeEngine:
     """An engine that does at once what it is told, and records it."""
 
-    traits: ClassVar[Traits] = Traits(CapChange.RELOAD, reload_doubles=False, threads=1)
+    traits: ClassVar[Traits] = Traits(threads=1)
 
     def __init__(self) -> None:
         self.running = False
@@ -118,6 +115,8 @@ class FakeEngine:
         self.retired: set[str] = set()
         self.refuses: Callable[[Setup], str] = lambda _: ""
         self.mute = False
+        self.greedy: set[str] = set()
+        """Databases where a user has more than his part."""
 
     def needs_restart(self, old: Setup, new: Setup) -> bool:
         return old.material.config.parameters.get("pkt_buf") != new.material.config.parameters.get("pkt_buf")
@@ -127,59 +126,63 @@ class FakeEngine:
         self.running, self.paused, self.retired = True, False, set()
 
     async def apply(self, setup: Setup) -> None:
+        self._hear()
         self._take(setup, "apply")
 
     async def observe(self) -> EngineStatus:
-        if self.mute:
-            raise EngineError("no answer")
+        self._hear()
         loads = {name: DatabaseLoad(open=count, usable=count) for name, count in self.open.items()}
         if self.clients:
             loads["app"] = DatabaseLoad(open=self.open.get("app", 0), clients=self.clients)
-        limits = self.setup.limits if self.setup is not None else {}
         return EngineStatus(
             databases=loads,
             paused=self.paused,
             retired=frozenset(self.retired),
-            excess={
-                name: count - limits[name]
-                for name, count in self.open.items()
-                if count > limits.get(name, count)
-            },
+            overdrawn=frozenset(self.greedy),
+            withheld=frozenset(self.retired),
         )
 
     async def pause(self) -> None:
+        self._hear()
         self.told.append("pause")
         self.paused = True
 
     async def resume(self) -> None:
+        self._hear()
         self.told.append("resume")
         self.paused = False
 
     async def retire(self, database: str) -> None:
+        self._hear()
         self.told.append(("retire", database))
         self.retired.add(database)
 
     async def revive(self, database: str) -> None:
+        self._hear()
         self.told.append(("revive", database))
         self.retired.discard(database)
 
-    async def shed(self, excess: Mapping[str, int], *, opening: bool) -> None:
-        self.told.append(("shed", dict(excess), opening))
-
     async def abort_busy(self) -> None:
+        self._hear()
         self.told.append("abort busy")
         self.open = dict.fromkeys(self.open, 0)
 
     async def stop_accepting(self) -> None:
+        self._hear()
         self.told.append("stop accepting")
 
     async def finish(self) -> None:
+        self._hear()
         self.told.append("finish")
         self.running = False
 
     async def kill(self) -> None:
         self.told.append("kill")
         self.running = False
+
+    def _hear(self) -> None:
+        if self.mute or not self.running:
+            raise EngineError("no answer")
 
     def _take(self, setup: Setup, how: str) -> None:
         self.told.append((how, dict(setup.limits)))

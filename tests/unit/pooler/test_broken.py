@@ -1,5 +1,6 @@
 """The budget holds whatever breaks in a pod: its memory, its engine, its agent. The loop with a fake engine."""
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import MUTE_SECONDS, STABLE_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.metrics import exposition
-from pgpool_pooler.agent.store import Store
+from pgpool_pooler.agent.store import AcceptedConfig, Store
 from pgpool_pooler.contract import Grant, Phase, PoolMode, UserRule
 from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
 
@@ -67,6 +68,30 @@ async def test_a_grant_that_cannot_be_persisted_is_not_followed(
     assert (said.generation, said.cap, said.ready) == (1, 4, True)
     assert ["No space left" in problem.text for problem in said.problems] == [True]
     assert (await serving.settle(1)).acknowledged == 2
+
+
+async def test_a_configuration_that_cannot_be_persisted_serves_is_told_and_is_persisted_later(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Store, __: AcceptedConfig) -> None:
+        raise OSError(28, "No space left on device")
+
+    started: list[Setup] = []
+    lose_the_disk(serving)
+    serving.boot()
+    monkeypatch.setattr(serving.enquiries, "engine_started", started.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "keep_accepted", full)
+        said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert len(started) == 1
+    assert (said.ready, said.acknowledged) == (True, 1)
+    assert [(p.field, p.reason, "No space left" in p.text) for p in said.problems] == [
+        ("data", "NotPersisted", True)
+    ]
+    assert (await serving.settle(1)).problems == ()
+    kept = Store(serving.layout.data, serving.layout.run).accepted()
+    assert kept is not None
+    assert kept.config_hash == said.config_hash
 
 
 def lose_the_disk(pod: Pod) -> None:
@@ -184,6 +209,21 @@ async def test_a_start_that_went_wrong_after_the_engine_ran_is_waited_for_and_no
     assert starts == 2
 
 
+async def test_a_start_that_came_to_nothing_is_told_as_the_engines_failure_in_its_words(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.boot()
+
+    async def start(_: Setup) -> None:
+        raise EngineError("PgBouncer ended at its start")
+
+    monkeypatch.setattr(serving.engine, "start", start)
+    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 0.1)
+    assert [(p.field, p.reason, p.text) for p in said.problems] == [
+        ("engine", "EngineFailed", "PgBouncer ended at its start (no error said)")
+    ]
+
+
 async def test_an_engine_that_does_not_answer_is_not_ready_and_nothing_of_it_is_acknowledged(
     serving: Pod,
 ) -> None:
@@ -259,6 +299,40 @@ async def test_a_change_that_had_no_answer_is_made_again_though_it_may_be_in_for
     serving.engine.apply = taken  # type: ignore[method-assign]
     assert (await serving.settle(1)).acknowledged == 2
     assert serving.engine.told == [("apply", {"app": 1, "b": 1}), ("apply", {"app": 1, "b": 3})]
+
+
+@pytest.mark.parametrize("survives", [True, False])
+async def test_a_drain_that_fails_leaves_no_engine_and_the_pod_can_end(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch, *, survives: bool
+) -> None:
+    async def fail() -> None:
+        serving.engine.running = survives
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(serving.engine, "stop_accepting", fail)
+    monkeypatch.setattr("pgpool_pooler.agent.supervisor.drain", lambda engine, *_: engine.stop_accepting())
+    serving.supervisor.leave()
+    await serving.settle()
+    async with asyncio.timeout(10):
+        await serving.supervisor.run()
+    assert not serving.engine.running
+    assert serving.engine.told == (["kill"] if survives else [])
+
+
+async def test_after_a_drain_that_failed_an_engine_starts_again(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("pgpool_pooler.agent.supervisor.drain", fail)
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    await asyncio.sleep(0)
+    await serving.settle(UNDETECTED_HOLD_SECONDS - 0.1)
+    assert serving.engine.told == ["kill"]
+    await serving.settle(1)
+    assert serving.engine.told[1] == ("start", {"app": 3, "b": 1})
 
 
 async def test_time_in_which_the_agent_was_frozen_acknowledges_nothing(serving: Pod) -> None:

@@ -1,9 +1,9 @@
 """Rows as PgBouncer's SHOW commands give them."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from pgpool_pooler.engines.pgbouncer.status import Allowed, engine_status
+from pgpool_pooler.engines.base import EngineStatus
+from pgpool_pooler.engines.pgbouncer.status import engine_status
 
 ZERO = dict.fromkeys(
     (
@@ -16,6 +16,7 @@ ZERO = dict.fromkeys(
         "sv_used",
         "sv_tested",
         "sv_login",
+        "cl_waiting_cancel_req",
         "maxwait",
         "maxwait_us",
     ),
@@ -49,6 +50,7 @@ STATUS = engine_status(
         db("app", 6),
         db("old", 1, paused=1, disabled=1),
         db("off", 0, disabled=1),
+        db("halfway", 0, paused=1),
         db("pgpool_monitor", 1),
         db("pgbouncer", 0),
     ],
@@ -81,37 +83,57 @@ def test_users_share_a_database_and_the_longest_wait_counts() -> None:
     assert (app.active, app.clients, app.waiting, app.max_wait_seconds) == (3, 6, 2, 1.5)
 
 
-def excess(current: int, allowed: Allowed, **users: int) -> Mapping[str, int]:
-    """Of a database; with the connections of each user."""
-    pools = [pool("app", user, sv_active=count) for user, count in users.items()]
-    return engine_status([db("app", current)], pools, [], [], 0, {"app": allowed}).excess
+def test_at_work_is_who_has_clients_and_a_connection_and_is_not_the_monitor() -> None:
+    assert STATUS.at_work == {("app", "app")}
+    assert STATUS.logged_in >= {("old", "app"), ("pgpool_monitor", "seer")}
 
 
-def test_a_database_above_its_limit_has_that_much_in_excess() -> None:
-    assert excess(8, Allowed(5, 5), app=8) == {"app": 3}
-    assert excess(5, Allowed(5, 5), app=5) == {}
+def seen(current: int, *pools: dict[str, Any], part: int = 5) -> EngineStatus:
+    """Of one database."""
+    return engine_status([db("app", current)], pools, [], [], 0, {"app": part})
 
 
-def test_users_above_their_part_are_in_excess_though_the_database_is_within_its_limit() -> None:
-    assert excess(8, Allowed(8, 4), app=7, report=1) == {"app": 3}
-    assert excess(9, Allowed(8, 2), app=6, report=3) == {"app": 5}
+def test_a_user_with_more_than_his_part_overdraws_it() -> None:
+    report = pool("app", "report", sv_active=4)
+    assert seen(9, pool("app", "app", sv_active=5), report, part=4).overdrawn == {"app"}
+    assert seen(8, pool("app", "app", sv_active=4), report, part=4).overdrawn == set()
 
 
-def test_who_has_no_more_than_his_part_is_a_bystander_and_the_monitor_is_none() -> None:
-    def bystanders(*pools: dict[str, Any]) -> bool:
-        allowed = {"app": Allowed(8, 4), "b": Allowed(2, 2), "pgpool_monitor": Allowed(1, 1)}
-        return engine_status([], pools, [], [], 0, allowed).bystanders
-
-    above, monitor = pool("app", "app", sv_active=5), pool("pgpool_monitor", "seer", sv_idle=1)
-    assert not bystanders(above, monitor, pool("app", "report"))
-    assert bystanders(above, monitor, pool("app", "report", sv_idle=1))
-    assert bystanders(above, monitor, pool("b", "app", sv_active=2))
+def test_a_login_under_way_counts_and_a_cancel_request_does_not() -> None:
+    assert seen(6, pool("app", "app", sv_active=5, sv_login=1)).overdrawn == {"app"}
+    assert seen(8, pool("app", "app", sv_active=5, sv_active_cancel=3)).overdrawn == set()
+    assert seen(8, pool("app", "app", sv_active=5, sv_active_cancel=3)).open == 5
 
 
-def test_a_login_under_way_may_be_in_excess_and_a_cancel_request_is_not() -> None:
-    pools = [pool("app", "app", sv_active=4, sv_login=1, sv_active_cancel=3)]
-    status = engine_status([db("app", 5)], pools, [], [], 0, {"app": Allowed(8, 4)})
-    assert status.excess == {"app": 1}
+def test_what_may_log_in_for_a_cancel_request_is_open_but_doubtful() -> None:
+    """One to be closed for nothing costs clients; one overlooked would cost the budget."""
+    either = pool("app", "app", sv_active=5, sv_login=1, cl_waiting_cancel_req=1)
+    assert seen(6, either).overdrawn == set()
+    assert (seen(6, either).open, seen(6, either).databases["app"].doubtful) == (6, 1)
+    login = pool("app", "app", sv_active=5, sv_login=1)
+    assert seen(6, login).databases["app"].doubtful == 0
+
+
+def test_of_two_answers_that_differ_the_higher_count_holds() -> None:
+    """The cancel request, or the connection, has come between them."""
+    assert seen(5, pool("app", "app", sv_active=5, sv_active_cancel=1)).open == 5
+    assert seen(4, pool("app", "app", sv_active=5)).open == 5
+
+
+def test_only_where_a_part_is_in_force_somebody_has_more() -> None:
+    assert engine_status([db("app", 9)], [pool("app", "app", sv_active=9)], [], [], 0, {}).overdrawn == set()
+
+
+def test_who_waits_without_any_connection_starves() -> None:
+    app = pool("app", "app", sv_active=5, cl_waiting=1)
+    assert seen(5, app).starved == set()
+    assert seen(5, app, pool("app", "report", cl_waiting=1)).starved == {"app"}
+    assert seen(6, app, pool("app", "report", cl_waiting=1, sv_login=1)).starved == set()
+    assert seen(5, app, pool("app", "report", cl_active=1)).starved == set()
+
+
+def test_the_most_connections_of_one_user_are_told_of_each_database() -> None:
+    assert STATUS.most_of_one == {"app": 4, "old": 1, "off": 0, "halfway": 0, "pgpool_monitor": 1}
 
 
 def test_only_users_with_clients_are_a_crowd() -> None:
@@ -120,6 +142,11 @@ def test_only_users_with_clients_are_a_crowd() -> None:
 
 def test_a_database_is_retired_when_it_is_both_paused_and_disabled() -> None:
     assert STATUS.retired == {"old"}
+
+
+def test_a_database_is_withheld_when_it_is_paused_or_disabled_whatever_the_whole_engine_is() -> None:
+    assert STATUS.paused
+    assert STATUS.withheld == {"old", "off", "halfway"}
 
 
 def test_a_login_is_proven_by_a_usable_connection() -> None:

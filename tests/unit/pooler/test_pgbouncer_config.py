@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from pgpool_pooler.contract import (
     UserRule,
 )
 from pgpool_pooler.engines.base import Setup, User
-from pgpool_pooler.engines.pgbouncer.config import Files, Unrenderable, database_limit, ini, render, settings
+from pgpool_pooler.engines.pgbouncer.config import Files, Unrenderable, ini, render, settings
 
 from .builders import APP, MONITOR, SEER, config, database, material, monitored, setup
 
@@ -84,6 +85,17 @@ def everything() -> Setup:
     )
 
 
+def section(name: str, given: Setup) -> dict[str, str]:
+    """The lines of one section of the file."""
+    text = ini(given, FILES).split(f"[{name}]\n")[1].split("\n\n")[0]
+    return dict(line.split(" = ", 1) for line in text.splitlines())
+
+
+def users(given: Setup) -> dict[str, str]:
+    """What the file says of users."""
+    return section("users", given)
+
+
 @pytest.mark.parametrize(
     "case", [minimal, two_users_and_a_crowd, everything], ids=lambda case: str(case.__name__)
 )
@@ -108,7 +120,44 @@ def test_pool_size_divides_the_share_among_the_users_that_have_clients() -> None
 
 def test_a_database_has_at_most_its_percentage_of_the_cap_rounded_up() -> None:
     pool = config(database("app", max_percent=30))
-    assert database_limit(setup({"app": 7}, material=material(config=pool)), "app") == 3
+    assert setup({"app": 7}, material=material(config=pool)).database_limit("app") == 3
+
+
+def test_what_closes_in_one_database_lives_a_second_and_leaves_the_others_line_as_it_was() -> None:
+    calm = setup({"app": 8, "b": 3})
+    closing = replace(calm, closing=frozenset({"app"}), held_back={"app": 1})
+    before, after = section("databases", calm), section("databases", closing)
+    assert "server_lifetime" not in before["app"]
+    assert " pool_size=8 max_db_connections=7 server_lifetime=1 " in after["app"]
+    assert after["b"] == before["b"]
+
+
+def test_what_hurries_closes_every_20_ms() -> None:
+    """PgBouncer divides the lifetime by the pool's size."""
+    database = frozenset({"app"})
+    hurried = setup({"app": 8, "b": 3}, closing=database, hurried=database, held_back={"app": 7})
+    assert " pool_size=50 max_db_connections=1 server_lifetime=1 " in section("databases", hurried)["app"]
+    assert " pool_size=3 max_db_connections=3 " in section("databases", hurried)["b"]
+
+
+@pytest.mark.parametrize(("limit", "most", "size"), [(2, 24, 13), (2, 5, 3), (8, 9, 8), (8, 0, 8)])
+def test_whoever_has_more_than_he_may_can_still_cancel(limit: int, most: int, size: int) -> None:
+    """PgBouncer sends no cancel request for a user who has twice pool_size."""
+    closing = setup({"app": limit}, closing=frozenset({"app"}), most_of_one={"app": most})
+    assert f" pool_size={size} " in section("databases", closing)["app"]
+    assert most < 2 * size
+
+
+@pytest.mark.parametrize(
+    ("limit", "percent", "held", "left"),
+    [(8, None, 1, 7), (8, 50, 1, 3), (8, None, 7, 1), (2, None, 1, 1), (1, None, 1, 1), (0, None, 1, 1)],
+)
+def test_places_are_held_back_of_what_a_database_may_have_but_never_the_only_one(
+    limit: int, percent: int | None, held: int, left: int
+) -> None:
+    pool = config(database("app", max_percent=percent))
+    given = setup({"app": limit}, material=material(config=pool), held_back={"app": held})
+    assert f" max_db_connections={left} " in section("databases", given)["app"]
 
 
 def test_what_the_user_may_not_choose_beats_the_parameters() -> None:
@@ -185,14 +234,26 @@ def test_the_monitor_shares_connections_in_a_session_pool_too() -> None:
 
 
 def test_who_knows_the_monitors_password_gets_one_backend_and_no_more() -> None:
-    assert "[users]\nseer = max_user_connections=1\n" in ini(
-        setup({"app": 4}, material=monitored("app")), FILES
-    )
+    assert users(setup({"app": 4}, material=monitored("app")))["seer"] == "max_user_connections=1"
+
+
+def test_a_user_without_a_rule_has_a_line_because_pgbouncer_would_keep_the_rule_that_he_had() -> None:
+    def app(*rules: UserRule) -> str:
+        return users(setup({"app": 8}, material=material(config=config(users=rules))))["app"]
+
+    assert app(UserRule(name="app", max_percent=25)) == "max_user_connections=2"
+    assert app(UserRule(name="app", pool_mode=PoolMode.SESSION)) == "pool_mode=session"
+    assert app() == "max_user_connections=0"
+
+
+def test_a_name_that_the_file_cannot_hold_may_be_a_users_who_has_no_rule() -> None:
+    given = material("app", users=(APP, User('it"s', "secret")))
+    assert users(setup({"app": 8}, material=given)) == {"app": "max_user_connections=0"}
 
 
 def test_a_monitor_that_is_a_user_of_the_pool_keeps_the_users_rules_and_password() -> None:
     given = setup({"app": 4}, material=monitored("app", monitor=User("app", "other")))
-    assert "[users]" not in ini(given, FILES)
+    assert users(given) == {"app": "max_user_connections=0"}
     assert render(given, FILES, "x")["userlist.txt"].decode() == '"app" "secret"\n'
 
 

@@ -1,18 +1,20 @@
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pgpool_pooler.contract import Timeouts
-from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
+from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup, User
 from pgpool_pooler.engines.pgbouncer.config import INI, Files
 from pgpool_pooler.engines.pgbouncer.console import CommandRefused, Row
 from pgpool_pooler.engines.pgbouncer.engine import PgBouncer
 from pgpool_pooler.engines.pgbouncer.log import LogReader, parse
 
-from .builders import config, material, setup
+from .builders import config, database, material, setup
 from .fakes import FakeConsole, FakeProcess
+from .test_engine_status import db, pool
 
 RUN = Path("/run/pgpool")
 
@@ -22,6 +24,8 @@ class World:
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
+        self.full: set[str] = set()
+        """Files that cannot be written."""
         self.console = FakeConsole(lambda: self.files[INI])
         self.process = FakeProcess()
         self.log = LogReader()
@@ -29,6 +33,8 @@ class World:
         self.engine = PgBouncer(files, Path("pgbouncer"), self.console, self.process, self.log, self._write)
 
     def _write(self, path: Path, content: bytes) -> None:
+        if path.name in self.full:
+            raise OSError(28, "No space left on device")
         self.files[path.name] = content.decode()
 
     def commands(self) -> list[str]:
@@ -81,16 +87,14 @@ async def test_a_pgbouncer_that_falls_silent_while_it_starts_is_not_left_running
     assert not world.engine.running
 
 
-async def test_who_refuses_before_it_listens_has_opened_nothing_and_who_is_ended_then_may_have() -> None:
-    for refusal, ran in (("FATAL cannot listen", False), ("", True)):
-        world = World()
-        world.process.dies_at_start = True
-        world.log.forget_errors = lambda: None  # type: ignore[method-assign]
-        if refusal:
-            world.log.read(parse(f"2026-11-24 20:50:24.894 UTC [1] {refusal}"))
-        with pytest.raises(EngineRejected) as refused:
-            await world.engine.start(tuned())
-        assert refused.value.ran is ran
+async def test_who_refuses_before_it_listens_has_opened_nothing_and_who_listens_otherwise_may_have() -> None:
+    world = World()
+    world.process.dies_at_start = True
+    world.log.forget_errors = lambda: None  # type: ignore[method-assign]
+    world.log.read(parse("2026-11-24 20:50:24.894 UTC [1] FATAL cannot listen"))
+    with pytest.raises(EngineRejected) as refused:
+        await world.engine.start(tuned())
+    assert not refused.value.ran
     world = World()
     world.console.keeps["pool_mode"] = "session"
     with pytest.raises(EngineRejected) as refused:
@@ -98,11 +102,50 @@ async def test_who_refuses_before_it_listens_has_opened_nothing_and_who_is_ended
     assert refused.value.ran
 
 
+async def test_who_is_ended_at_the_start_without_a_word_has_refused_nothing() -> None:
+    world = World()
+    world.process.dies_at_start = True
+    with pytest.raises(EngineError, match="ended at its start"):
+        await world.engine.start(tuned())
+
+
+async def test_who_does_not_come_to_answer_in_time_has_refused_nothing_and_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+
+    async def not_yet(command: str) -> list[Row]:
+        raise EngineError(f"{command}: no such file")
+
+    world.console.rows = not_yet  # type: ignore[method-assign]
+    monkeypatch.setattr("pgpool_pooler.engines.pgbouncer.engine._START_SECONDS", 0.05)
+    with pytest.raises(EngineError, match="did not answer within"):
+        await world.engine.start(tuned())
+    assert not world.engine.running
+
+
 async def test_new_limits_are_written_before_the_reload() -> None:
     world = await started()
     await world.engine.apply(tuned(2))
     assert "max_db_connections=2" in world.files[INI]
     assert world.commands() == ["RELOAD"]
+
+
+async def test_a_file_that_was_written_before_another_could_not_be_counts_as_written() -> None:
+    def with_password(text: str) -> Setup:
+        return setup({"app": 8}, material=material(users=(User("app", password=text),)))
+
+    world = World()
+    await world.engine.start(with_password("old"))
+    before = world.files["userlist.txt"]
+    ini_first = replace(with_password("new"), limits={"app": 2})
+    world.full.add("userlist.txt")
+    with pytest.raises(OSError, match="No space left"):
+        await world.engine.apply(ini_first)
+    world.full.clear()
+    await world.engine.apply(with_password("old"))
+    assert "max_db_connections=8" in world.files[INI]
+    assert world.files["userlist.txt"] == before
 
 
 async def test_a_refused_reload_brings_the_old_file_back_and_says_pgbouncers_words() -> None:
@@ -139,37 +182,31 @@ async def test_a_parameter_out_of_range_is_refused_before_anything_is_written() 
     assert world.commands() == []
 
 
-async def test_shedding_spaces_the_closings_by_how_many_are_too_many_and_opens_nothing() -> None:
-    world = await started(limit=20)
-    await world.engine.shed({"app": 10}, opening=False)
-    await world.engine.shed({"app": 1}, opening=False)
-    assert world.commands() == [
-        "SET max_user_connections=1",
-        "SET server_lifetime='0.1000'",
-        "SET max_user_connections=1",
-        "SET server_lifetime='0.5000'",
-    ]
+async def overdrawn(in_force: Setup, **users: int) -> frozenset[str]:
+    """Where a user has too many, of the connections that users have to the database app."""
+    world = World()
+    await world.engine.start(in_force)
+    world.console.shows = {
+        "SHOW DATABASES": [db("app", sum(users.values()))],
+        "SHOW POOLS": [pool("app", user, sv_active=count) for user, count in users.items()],
+    }
+    return (await world.engine.observe()).overdrawn
 
 
-async def test_after_shedding_the_lifetime_is_the_files_and_logins_come_last() -> None:
-    world = await started(server_lifetime=1200)
-    await world.engine.shed({"app": 1}, opening=False)
-    await world.engine.shed({}, opening=False)
-    await world.engine.shed({}, opening=True)
-    assert world.commands()[2:] == [
-        "SET max_user_connections=1",
-        "SET server_lifetime='1200'",
-        "SET server_lifetime='1200'",
-        "SET max_user_connections=0",
-    ]
+async def test_too_many_for_a_user_is_more_than_his_part_of_what_the_database_may_have() -> None:
+    half = material(config=config(database("app", max_percent=50)))
+    alone = setup({"app": 9}, material=half)
+    assert await overdrawn(alone, app=5) == set()
+    assert await overdrawn(alone, app=6) == {"app"}
+    shared = replace(alone, crowd={"app": 2})
+    assert await overdrawn(shared, app=2, report=2, third=2) == set()
+    assert await overdrawn(shared, app=3, report=1) == {"app"}
 
 
-async def test_a_reload_in_the_middle_does_not_end_the_shedding() -> None:
-    world = await started()
-    await world.engine.shed({"app": 1}, opening=False)
-    shed = world.commands()
-    await world.engine.apply(tuned(2))
-    assert world.commands() == ["RELOAD", *shed]
+async def test_what_is_rendered_to_close_faster_is_nobodys_part() -> None:
+    app = frozenset({"app"})
+    assert await overdrawn(setup({"app": 4}, closing=app, hurried=app), app=5) == app
+    assert await overdrawn(setup({"app": 4}, closing=app, most_of_one={"app": 9}), app=5) == app
 
 
 async def test_clients_that_log_in_during_a_pause_wait_as_long_as_a_query_may() -> None:
@@ -182,6 +219,37 @@ async def test_clients_that_log_in_during_a_pause_wait_as_long_as_a_query_may() 
     await world.engine.resume()
     assert world.console.config["client_login_timeout"] == "15"
     assert not world.console.paused
+
+
+async def test_an_engine_that_is_started_again_is_not_paused_any_more() -> None:
+    world = World()
+    await world.engine.start(setup({"app": 1}))
+    await world.engine.pause()
+    await world.engine.kill()
+    await world.engine.start(setup({"app": 1}))
+    await world.engine.apply(setup({"app": 2}))
+    assert world.console.config["client_login_timeout"] == "15"
+
+
+async def test_a_reload_during_a_pause_leaves_the_clients_their_patience_be_it_refused_or_not() -> None:
+    def patient(seconds: int) -> Setup:
+        times = Timeouts(login_seconds=15, queue_seconds=seconds)
+        return setup({"app": 1}, material=material(config=config(timeouts=times)))
+
+    world = World()
+    await world.engine.start(patient(120))
+    await world.engine.pause()
+    world.commands()
+    await world.engine.apply(patient(90))
+    assert world.commands() == ["RELOAD"], "in between the timeout would have been the short one"
+    assert world.console.config["client_login_timeout"] == "90"
+    world.console.keeps["query_wait_timeout"] = "90"
+    with pytest.raises(EngineRejected):
+        await world.engine.apply(patient(60))
+    assert world.console.config["client_login_timeout"] == "90"
+    await world.engine.resume()
+    await world.engine.apply(patient(90))
+    assert world.console.config["client_login_timeout"] == "15"
 
 
 async def test_pausing_what_is_paused_is_no_error_but_other_refusals_are() -> None:
@@ -201,7 +269,8 @@ async def test_a_retired_database_takes_no_client_and_opens_nothing() -> None:
 
 async def test_only_clients_that_hold_a_connection_are_cut_off() -> None:
     world = await started()
-    world.console.clients = [{"id": 1, "link": ""}, {"id": 2, "link": "0x1"}, {"id": 3, "link": "0x2"}]
+    clients: list[Row] = [{"id": 1, "link": ""}, {"id": 2, "link": "0x1"}, {"id": 3, "link": "0x2"}]
+    world.console.shows["SHOW CLIENTS"] = clients
     await world.engine.abort_busy()
     assert world.commands() == ["KILL_CLIENT 2", "KILL_CLIENT 3"]
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgpool_pooler.agent.lately import Lately
 from pgpool_pooler.agent.plan import (
     AbortBusy,
     Apply,
@@ -16,12 +17,16 @@ from pgpool_pooler.agent.plan import (
     Start,
     View,
     decide,
+    interrupted,
     over_limit,
+    serve_on,
     settled,
     shares,
+    shrink,
+    still_closing,
 )
 from pgpool_pooler.contract import Grant, Mode
-from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus, Material, Setup
+from pgpool_pooler.engines.base import EngineStatus, Material, Setup
 
 from .builders import grant, material, monitored, setup, status
 
@@ -53,6 +58,39 @@ def test_no_engine_starts_without_connections_because_0_means_unlimited_to_it() 
 
 def test_a_drained_pod_does_not_start_again() -> None:
     assert decide(view(grant({"a": 1}, mode=Mode.DRAIN), None)) == Idle("drained")
+
+
+def test_an_engine_that_ends_shrinks_whatever_else_there_were_to_do_and_does_nothing_else() -> None:
+    busy = {"a": 2, "b": 2}
+    for also in ({"restart_needed": True}, {"outage": True}, {}):
+        step = shrink(view(grant({"a": 1, "b": 1}), RUNNING, busy, **also))
+        assert isinstance(step, Apply)
+        assert step.setup.limits == {"a": 1, "b": 1}
+    for granted in (grant({"a": 1, "b": 1}, host="10.0.0.2"), grant({}, cap=0), grant({"a": 2, "b": 2})):
+        assert shrink(view(granted, RUNNING, busy, outage=True)) == Idle()
+    assert shrink(view(grant({"a": 1}), None)) == Idle()
+
+
+def test_an_engine_that_ends_soon_serves_as_always_but_does_not_restart_and_gives_up_nothing() -> None:
+    newer = material("a", "b", config_hash="c2")
+    ab = grant({"a": 2, "b": 2})
+    assert serve_on(view(ab, RUNNING, material=newer, restart_needed=True)) == Idle()
+    assert serve_on(view(ab, RUNNING, outage=True)) == Pause()
+    paused = status({}, paused=True)
+    assert serve_on(view(ab, RUNNING, status=paused, material=newer, restart_needed=True)) == Resume()
+    assert serve_on(view(grant({}, cap=0), RUNNING)) == Idle()
+    assert serve_on(view(grant({"a": 2, "b": 2}, mode=Mode.PAUSE), RUNNING)) == Idle()
+
+
+def test_clients_are_interrupted_by_what_passes_by_itself_and_not_by_what_somebody_ordered() -> None:
+    ab = grant({"a": 2, "b": 2})
+    paused = status({}, paused=True)
+    assert interrupted(view(ab, RUNNING, status=paused))
+    assert interrupted(view(ab, RUNNING, outage=True))
+    assert interrupted(view(grant({"a": 2, "b": 2}, host="10.0.0.2"), RUNNING))
+    assert not interrupted(view(ab, RUNNING))
+    assert not interrupted(view(grant({}, cap=0), RUNNING, status=paused))
+    assert not interrupted(view(grant({"a": 2, "b": 2}, mode=Mode.PAUSE), RUNNING, status=paused))
 
 
 def test_a_running_engine_that_does_what_it_should_is_left_alone() -> None:
@@ -108,8 +146,19 @@ def test_while_all_is_paused_a_database_that_goes_keeps_its_limit_until_its_conn
 
 
 def test_a_database_that_comes_back_while_it_is_being_closed_is_opened_again() -> None:
-    retired = status({}, retired=frozenset({"b"}))
+    retired = status({}, retired=frozenset({"b"}), withheld=frozenset({"b"}))
     assert decide(view(grant({"a": 2, "b": 2}), RUNNING, status=retired)) == Revive("b")
+
+
+def test_a_database_that_was_only_half_revived_is_revived_and_not_settled_before() -> None:
+    half = view(grant({"a": 2, "b": 2}), RUNNING, status=status({}, withheld=frozenset({"b"})))
+    assert decide(half) == Revive("b")
+    assert not settled(half)
+
+
+def test_a_database_that_was_only_half_retired_is_retired() -> None:
+    half = status({}, withheld=frozenset({"b"}))
+    assert decide(view(grant({"a": 2}), RUNNING, status=half)) == Retire("b")
 
 
 def test_what_only_a_start_changes_restarts_the_engine() -> None:
@@ -190,8 +239,8 @@ class FakeEngine:
             self.open[name] = max(count, min(count + change, max(self.now.limits[name], 1)))
 
     def look(self) -> EngineStatus:
-        loads = {name: DatabaseLoad(open=count, usable=count) for name, count in self.open.items()}
-        return EngineStatus(databases=loads, paused=self.paused, retired=frozenset(self.retired))
+        gone = frozenset(self.retired)
+        return status(self.open, paused=self.paused, retired=gone, withheld=gone)
 
 
 grants = st.builds(
@@ -260,6 +309,48 @@ def test_every_grant_is_settled_in_the_end_when_clients_let_go(
             engine.open = dict.fromkeys(engine.open, 0)
     world = View(grant=after, material=pool, in_force=engine.now, status=engine.look())
     assert settled(world) or (engine.now is None and not shares(world))
+
+
+def test_a_database_with_too_many_closes_and_is_not_settled_as_long_as_it_has_them() -> None:
+    asked = grant({"a": 2, "b": 2})
+    step = decide(view(asked, RUNNING, {"a": 3, "b": 2}))
+    assert isinstance(step, Apply)
+    assert step.setup.closing == {"a"}
+    still = view(asked, step.setup, {"a": 3, "b": 2})
+    assert decide(still) == Idle()
+    assert not settled(still)
+
+
+def test_at_cap_0_nothing_is_closing_as_all_is_paused() -> None:
+    closing = replace(RUNNING, closing=frozenset({"a"}), held_back={"a": 1})
+    assert still_closing(view(grant({"a": 2, "b": 2}), closing))
+    assert not still_closing(view(grant({}), closing))
+
+
+def test_where_a_user_has_more_than_his_part_the_engine_is_watched_though_it_closes_nothing_just_now() -> (
+    None
+):
+    assert still_closing(
+        view(grant({"a": 2, "b": 2}), RUNNING, status=status({}, overdrawn=frozenset({"a"})))
+    )
+    assert not still_closing(view(grant({"a": 2, "b": 2}), RUNNING))
+
+
+def test_a_user_above_his_part_does_not_hold_up_a_grant_that_the_pod_is_within() -> None:
+    seen = status({"a": 2}, overdrawn=frozenset({"a"}))
+    step = decide(view(grant({"a": 2, "b": 2}), RUNNING, status=seen))
+    assert isinstance(step, Apply)
+    assert step.setup.closing == {"a"}
+    assert settled(view(grant({"a": 2, "b": 2}), step.setup, status=seen))
+
+
+def test_another_database_grows_only_when_postgresql_has_ended_what_closed() -> None:
+    asked, now = grant({"a": 1, "b": 3}), setup({"a": 1, "b": 2}, material=AB, cap=4)
+    closed = view(asked, now, {"a": 1, "b": 2}, lately=Lately(open={"a": 2, "b": 2}))
+    assert decide(closed) == Idle()
+    grown = decide(replace(closed, lately=Lately(open={"a": 1, "b": 2})))
+    assert isinstance(grown, Apply)
+    assert grown.setup.limits == {"a": 1, "b": 3}
 
 
 def test_a_change_without_an_answer_is_made_again_and_not_acknowledged_before() -> None:

@@ -1,6 +1,7 @@
 """The loop with a fake engine, on real files: what the kubelet writes in, what the pod reports out."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pgpool_pooler.agent.reach import FULL_SECONDS, Answer
 from pgpool_pooler.agent.report import state, unready
 from pgpool_pooler.agent.settings import Identity, Layout, Settings
 from pgpool_pooler.agent.store import Store
-from pgpool_pooler.agent.supervisor import Supervisor
+from pgpool_pooler.agent.supervisor import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS, Supervisor
 from pgpool_pooler.contract import (
     Activity,
     Backends,
@@ -32,10 +33,13 @@ from pgpool_pooler.contract import (
     content_hash,
 )
 from pgpool_pooler.engines.base import EngineStatus, FailureKind, ServerFailure, Setup, User
+from pgpool_pooler.engines.pgbouncer.config import Files, ini
 
 from .builders import MONITOR, UID, config, database, grant
 from .fakes import FakeClock, FakeEngine
 from .kubelet import write_volume
+
+DRAIN_SECONDS = 60
 
 
 class SilentEnquiries(Enquiries):
@@ -53,7 +57,7 @@ class SilentEnquiries(Enquiries):
     def engine_started(self, _setup: Setup) -> None:
         return
 
-    def identify(self, _setup: Setup, _now: float) -> None:
+    def identify(self, _setup: Setup, _at_work: frozenset[tuple[str, str]], _now: float) -> None:
         return
 
     def look(self, _setup: Setup, queues: frozenset[tuple[str, str]], _now: float) -> None:
@@ -90,6 +94,9 @@ class Pod:
         for directory in (self.layout.data, self.layout.run, self.layout.users / "0"):
             directory.mkdir(parents=True)
         self.clock = FakeClock()
+        self.unconfirmed = 0
+        self.peers: list[str] = []
+        self.socket_looks = 0
         self._versions = 0
         self._annotations = {"grant": "", "config-hash": ""}
         self.boot()
@@ -97,12 +104,19 @@ class Pod:
     def boot(self) -> None:
         """Start the agent's process (again)."""
         identity = Identity(UID, "app-rw-6d4f-x2k4p", "shop", Endpoint.WRITE)
-        settings = Settings(identity, self.layout, 60, 5432, 9127, Path("pgbouncer"))
+        settings = Settings(identity, self.layout, DRAIN_SECONDS, 5432, 9127, Path("pgbouncer"))
         store = Store(self.layout.data, self.layout.run)
         self.engine = FakeEngine()
         self.enquiries = SilentEnquiries()
         inputs = Inputs(identity, self.layout, store.accepted())
-        self.supervisor = Supervisor(settings, store, inputs, self.engine, self.enquiries, self.clock)
+        self.supervisor = Supervisor(
+            settings, store, inputs, self.engine, self.enquiries, self.clock, self._unconfirmed_ends
+        )
+
+    def _unconfirmed_ends(self, peers: Collection[str]) -> int:
+        self.socket_looks += 1
+        self.peers = list(peers)
+        return self.unconfirmed
 
     def mount(self, path: Path, **files: str) -> None:
         self._versions += 1
@@ -118,8 +132,9 @@ class Pod:
     def give(self, offered: Grant | str) -> None:
         self.annotate(grant=offered if isinstance(offered, str) else offered.model_dump_json(by_alias=True))
 
-    def configure(self, pool: PoolConfig, *, told: bool = True) -> None:
-        files = {"config.json": pool.model_dump_json(), "peers.json": Peers().model_dump_json()}
+    def configure(self, pool: PoolConfig, *, told: bool = True, peers: Peers | None = None) -> None:
+        others = peers or Peers()
+        files = {"config.json": pool.model_dump_json(), "peers.json": others.model_dump_json()}
         self._versions += 1
         write_volume(self.layout.config, files, str(self._versions))
         if told:
@@ -193,27 +208,186 @@ async def test_the_grant_is_on_the_disk_before_the_engine_hears_of_it(pod: Pod) 
     assert persisted[0] == grant({"app": 3})
 
 
-async def test_a_shrink_is_not_acknowledged_before_the_connections_are_gone(serving: Pod) -> None:
-    serving.engine.open = {"app": 3, "b": 1}
-    serving.give(grant({"app": 1, "b": 1}, generation=2))
-    assert (await serving.settle(0.4)).acknowledged == 1
-    assert ("shed", {"app": 2}, False) in serving.engine.told
-    serving.engine.open = {"app": 1, "b": 1}
-    assert (await serving.settle(0.4)).acknowledged == 2
-    assert serving.engine.told[-2:] == [("shed", {}, False), ("shed", {}, True)]
+def lines(pod: Pod) -> dict[str, str]:
+    """What PgBouncer's file says of each database."""
+    assert pod.engine.setup is not None
+    text = ini(pod.engine.setup, Files(pod.layout.run, 5432)).split("[databases]\n")[1].split("\n\n")[0]
+    return dict(line.split(" = ", 1) for line in text.splitlines())
 
 
-async def test_what_was_closed_in_excess_is_not_opened_again_before_postgresql_has_ended_it(
+async def shrunk(pod: Pod) -> None:
+    """The database app is to shrink, and transactions hold on to what it has."""
+    pod.engine.open = {"app": 3, "b": 1}
+    pod.give(grant({"app": 2, "b": 1}, generation=2))
+    await pod.settle(0.1)
+
+
+async def test_a_shrink_is_not_acknowledged_before_the_connections_are_gone_for_a_while(
     serving: Pod,
 ) -> None:
-    serving.engine.open = {"app": 3, "b": 1}
+    await shrunk(serving)
+    assert (await serving.settle(60)).acknowledged == 1
+    serving.engine.open = {"app": 2, "b": 1}
+    assert (await serving.settle(SETTLED_SECONDS - 0.1)).acknowledged == 1
+    assert (await serving.settle(0.2)).acknowledged == 2
+
+
+async def test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed(
+    serving: Pod,
+) -> None:
+    serving.unconfirmed = 1
     serving.give(grant({"app": 2, "b": 1}, generation=2))
+    said = await serving.settle(5)
+    assert (said.acknowledged, said.ready) == (1, True)
+    serving.unconfirmed = 0
+    assert (await serving.settle(SETTLED_SECONDS - 0.1)).acknowledged == 1
+    assert (await serving.settle(1)).acknowledged == 2
+
+
+async def test_the_sockets_are_looked_at_only_for_a_grant_that_could_be_acknowledged_otherwise(
+    serving: Pod,
+) -> None:
+    serving.socket_looks = 0
+    await serving.settle(5)
+    await shrunk(serving)
+    await serving.settle(5)
+    assert serving.socket_looks == 0
+    serving.engine.open = {"app": 2, "b": 1}
+    assert (await serving.settle(5)).acknowledged == 2
+    assert 0 < serving.socket_looks < 20
+
+
+async def test_what_was_closed_towards_the_pools_own_pods_is_not_the_servers(serving: Pod) -> None:
+    serving.configure(
+        config(database("app"), database("b")), peers=Peers(addresses={1: "10.1.0.7", 2: "10.1.0.8"})
+    )
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await serving.settle(1)
+    assert serving.peers == ["10.1.0.7", "10.1.0.8"]
+
+
+async def test_a_grant_that_was_left_by_a_step_is_acknowledged_only_after_the_whole_time_again(
+    serving: Pod,
+) -> None:
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await serving.settle(SETTLED_SECONDS - 0.1)
+    serving.engine.open = {"app": 3, "b": 1}
+    await serving.supervisor.tick()
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.closing == {"app"}, "the look was followed by a step"
+    serving.engine.open = {"app": 2, "b": 1}
+    assert (await serving.settle(SETTLED_SECONDS - 0.1)).acknowledged == 1
+    assert (await serving.settle(1)).acknowledged == 2
+
+
+async def test_only_the_database_that_has_too_many_closes_and_opens_its_last_one_when_that_is_safe(
+    serving: Pod,
+) -> None:
+    before = lines(serving)["b"]
+    await shrunk(serving)
+    assert " pool_size=2 max_db_connections=1 server_lifetime=1 " in lines(serving)["app"]
+    assert lines(serving)["b"] == before
+    serving.engine.open = {"app": 1, "b": 1}
+    await serving.settle(SETTLED_SECONDS - 0.1)
+    assert " pool_size=2 max_db_connections=1 connect" in lines(serving)["app"]
+    await serving.settle(0.2)
+    assert " pool_size=2 max_db_connections=2 connect" in lines(serving)["app"]
+    assert lines(serving)["b"] == before
+
+
+async def test_while_something_closes_the_loop_looks_often(serving: Pod) -> None:
+    serving.engine.open, serving.engine.greedy = {"app": 3, "b": 1}, {"app"}
+    await serving.settle(SETTLED_SECONDS + 1)
+    assert await serving.supervisor.tick() < 0.1
+    serving.engine.greedy.clear()
+    await serving.settle(SETTLED_SECONDS + 0.1)
+    assert await serving.supervisor.tick() == 1.0
+
+
+async def test_where_something_closes_for_long_the_loop_looks_less_often_until_the_next_grant(
+    serving: Pod,
+) -> None:
+    """A transaction or session that is in the way may last for hours, and each look costs the engine's CPU."""
+    await shrunk(serving)
+    await serving.settle(BUSY_SECONDS)
+    assert await serving.supervisor.tick() == LONG_TICK_SECONDS
+    serving.give(grant({"app": 1, "b": 1}, generation=3))
     await serving.settle(0.1)
-    serving.engine.open = {"app": 0, "b": 1}
-    await serving.settle(SETTLED_SECONDS / 2)
-    assert serving.engine.told[-1] == ("shed", {}, False)
-    await serving.settle(SETTLED_SECONDS)
-    assert serving.engine.told[-1] == ("shed", {}, True)
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+
+
+async def test_after_a_calm_the_loop_looks_often_again(serving: Pod) -> None:
+    await shrunk(serving)
+    await serving.settle(BUSY_SECONDS)
+    serving.engine.open = {"app": 2, "b": 1}
+    await serving.settle(3)
+    serving.engine.greedy = {"app"}
+    await serving.settle(0.1)
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+
+
+async def test_every_client_waits_while_the_engine_is_paused_so_the_loop_never_looks_less_often(
+    serving: Pod,
+) -> None:
+    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.PAUSE))
+    serving.engine.open = {"app": 3}
+    await serving.settle(BUSY_SECONDS + 1)
+    assert serving.engine.paused
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+
+
+async def test_what_closed_just_before_a_late_look_counts_as_open_for_a_while(serving: Pod) -> None:
+    serving.engine.open = {"app": 3, "b": 1}
+    serving.give(grant({"app": 1, "b": 3}, generation=2))
+    await serving.settle(BUSY_SECONDS + 1)
+    serving.clock.time += await serving.supervisor.tick() + 0.001
+    serving.engine.open = {"app": 1, "b": 1}
+    closed_at = serving.clock.now()
+    while serving.engine.setup is not None and serving.engine.setup.limits["b"] == 1:
+        serving.clock.time += 0.001 + await serving.supervisor.tick()
+    assert serving.clock.now() - closed_at >= SETTLED_SECONDS
+
+
+async def test_a_reload_in_the_middle_of_closing_does_not_end_it(serving: Pod) -> None:
+    await shrunk(serving)
+    serving.engine.told.clear()
+    serving.secret(username="app", password="new")
+    await serving.settle(0.1)
+    assert serving.engine.told == [("apply", {"app": 2, "b": 1})]
+    assert "server_lifetime=1" in lines(serving)["app"]
+
+
+async def test_a_crash_in_the_middle_of_closing_is_told_and_the_next_engine_has_nothing_to_close(
+    serving: Pod,
+) -> None:
+    await shrunk(serving)
+    serving.engine.running, serving.engine.last_words, serving.engine.open = False, "out of memory", {}
+    said = await serving.settle(0.5)
+    assert ["out of memory" in problem.text for problem in said.problems] == [True]
+    await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert serving.engine.told[-1] == ("start", {"app": 2, "b": 1})
+    assert "server_lifetime" not in lines(serving)["app"]
+
+
+async def test_a_pod_that_is_drained_in_the_middle_of_closing_rests(serving: Pod) -> None:
+    await shrunk(serving)
+    serving.give(grant({"app": 2, "b": 1}, generation=3, mode=Mode.DRAIN))
+    await serving.settle()
+    await drained(serving)
+    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert (said.acknowledged, said.problems) == (3, ())
+    assert await serving.supervisor.tick() == 1.0
+
+
+async def test_connections_move_between_databases_when_postgresql_has_ended_them(serving: Pod) -> None:
+    serving.engine.open = {"app": 3, "b": 1}
+    serving.give(grant({"app": 1, "b": 3}, generation=2))
+    await serving.settle(0.1)
+    serving.engine.open = {"app": 1, "b": 1}
+    await serving.settle(SETTLED_SECONDS - 0.1)
+    assert "max_db_connections=1 " in lines(serving)["b"]
+    await serving.settle(0.2)
+    assert "max_db_connections=3 " in lines(serving)["b"]
 
 
 async def test_an_older_grant_an_altered_one_and_none_change_nothing_and_are_told(serving: Pod) -> None:
@@ -289,6 +463,20 @@ async def test_a_crashed_engine_is_started_again_after_the_hold_and_told(serving
     assert (said.ready, said.problems) == (True, ())
 
 
+async def test_no_engine_starts_while_the_server_has_not_noticed_the_end_of_the_earlier_one(
+    serving: Pod,
+) -> None:
+    serving.engine.running, serving.unconfirmed = False, 4
+    serving.engine.told.clear()
+    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 5)
+    assert serving.engine.told == []
+    assert (said.ready, said.phase) == (False, Phase.GATED)
+    assert serving.unready == "waiting for backends of an earlier engine to end"
+    serving.unconfirmed = 0
+    await serving.settle(1)
+    assert serving.engine.told == [("start", {"app": 3, "b": 1})]
+
+
 async def test_a_configuration_waits_for_its_hash_because_the_kubelet_may_be_half_done(serving: Pod) -> None:
     before = (await serving.settle()).config_hash
     serving.annotate(config_hash="of-files-to-come")
@@ -310,6 +498,18 @@ async def test_what_the_engine_refuses_is_told_and_the_old_configuration_serves_
     ]
     assert len(serving.engine.told) == 1
     assert said.ready
+
+
+async def test_what_the_engine_refused_and_then_took_is_not_told_any_more(pod: Pod) -> None:
+    """A port that is taken, for example, until the engine before has gone."""
+    refusals = ["cannot listen on unix:/run/pgpool"]
+    pod.engine.refuses = lambda _: refusals.pop() if refusals else ""
+    pod.configure(config())
+    pod.secret(username="app", password="secret")
+    pod.give(grant({"app": 3}))
+    assert [problem.reason for problem in (await pod.settle()).problems] == ["EngineRejected"]
+    said = await pod.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert (said.ready, said.problems) == (True, ())
 
 
 async def test_a_refused_parameter_does_not_stop_a_new_password_or_a_new_share(serving: Pod) -> None:
@@ -421,6 +621,18 @@ async def test_a_hanging_transaction_does_not_hold_up_a_move_for_ever(serving: P
     assert said.acknowledged == 2
 
 
+async def test_a_move_is_not_acknowledged_while_the_old_server_has_not_noticed_what_was_closed(
+    serving: Pod,
+) -> None:
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    said = await serving.settle(5)
+    assert serving.engine.told[-1] == "resume", "clients are served by the new one meanwhile"
+    assert said.acknowledged == 1
+    serving.unconfirmed = 0
+    assert (await serving.settle(1)).acknowledged == 2
+
+
 async def test_nothing_is_waited_for_on_a_server_that_is_gone(serving: Pod) -> None:
     serving.engine.open = {"app": 1}
     serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
@@ -451,11 +663,76 @@ async def test_a_pod_that_leaves_fails_readiness_first_and_then_drains(serving: 
     await serving.supervisor.run()
 
 
+async def test_a_pod_that_leaves_stays_while_the_server_has_not_noticed_what_was_closed(serving: Pod) -> None:
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    serving.unconfirmed = 4
+    serving.clock.time += UNDETECTED_HOLD_SECONDS + 1
+    running = asyncio.create_task(serving.supervisor.run())
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    serving.unconfirmed = 0
+    await running
+    assert serving.engine.told == ["stop accepting", "finish"], "no engine starts in a pod that leaves"
+
+
 async def test_a_pod_that_leaves_still_shrinks(serving: Pod) -> None:
     serving.supervisor.leave()
     serving.give(grant({"app": 1, "b": 1}, generation=2))
     await serving.settle()
     assert ("apply", {"app": 1, "b": 1}) in serving.engine.told
+
+
+async def pass_time(pod: Pod, seconds: float) -> None:
+    """Let the loop, and what waits for the clock beside it, run for so long."""
+    end = pod.clock.now() + seconds
+    while pod.clock.now() < end:
+        pod.clock.time += 0.25
+        await pod.settle()
+        async with pod.supervisor.changed:
+            pod.supervisor.changed.notify_all()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def leaving(serving: Pod, monkeypatch: pytest.MonkeyPatch) -> Pod:
+    """A pod that is out of its Service soon, and then loses its server."""
+
+    async def sleep(seconds: float) -> None:
+        end = serving.clock.now() + seconds
+        async with serving.supervisor.changed:
+            await serving.supervisor.changed.wait_for(lambda: serving.clock.now() >= end)
+
+    monkeypatch.setattr(serving.clock, "sleep", sleep)
+    serving.supervisor.leave()
+    await pass_time(serving, UNREADY_SECONDS / 2)
+    serving.supervisor.server_failed(ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed"))
+    await pass_time(serving, UNREADY_SECONDS * 2)
+    assert serving.engine.told == ["pause"]
+    return serving
+
+
+async def test_a_pod_that_leaves_in_an_outage_lets_its_clients_wait_for_the_server(leaving: Pod) -> None:
+    leaving.supervisor._probed(Answer.ACCEPTS)
+    await pass_time(leaving, 2)
+    assert leaving.engine.told == ["pause", "resume", "stop accepting", "finish"]
+
+
+async def test_a_pod_that_leaves_waits_for_no_server_longer_than_a_drain_may_take(leaving: Pod) -> None:
+    await pass_time(leaving, DRAIN_SECONDS - UNREADY_SECONDS * 2)
+    assert leaving.engine.told == ["pause"]
+    await pass_time(leaving, UNREADY_SECONDS)
+    assert leaving.engine.told[:2] == ["pause", "stop accepting"]
+    assert not leaving.engine.running
+
+
+async def test_an_engine_that_drains_for_a_restart_still_shrinks(serving: Pod) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    await serving.settle()
+    assert serving.engine.told == [("apply", {"app": 1, "b": 1})]
 
 
 async def test_a_drain_grant_ends_the_engine_and_is_acknowledged_when_nothing_can_be_left(
@@ -467,6 +744,18 @@ async def test_a_drain_grant_ends_the_engine_and_is_acknowledged_when_nothing_ca
     said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
     assert (said.phase, said.acknowledged, said.ready) == (Phase.STOPPED, 2, False)
     assert not serving.engine.running
+
+
+async def test_a_drain_grant_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed(
+    serving: Pod,
+) -> None:
+    serving.unconfirmed = 4
+    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.DRAIN))
+    await serving.settle()
+    await drained(serving)
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 5)).acknowledged == 1
+    serving.unconfirmed = 0
+    assert (await serving.settle(1)).acknowledged == 2
 
 
 async def test_an_engine_that_stays_mute_is_ended(serving: Pod) -> None:

@@ -1,4 +1,4 @@
-from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement, Shed, Shedding
+from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement
 from pgpool_pooler.agent.crowd import WINDOW_SECONDS, Crowd
 from pgpool_pooler.agent.drain import drain
 from pgpool_pooler.agent.hold import (
@@ -9,6 +9,7 @@ from pgpool_pooler.agent.hold import (
     Lives,
     backoff_seconds,
 )
+from pgpool_pooler.agent.lately import Highest, Recent
 
 from .fakes import FakeClock, FakeEngine
 
@@ -38,40 +39,38 @@ def test_each_generation_waits_for_itself() -> None:
     assert acknowledgement.generation == 0
 
 
-CLOSING, HOLDING, AT_REST = Shed({"app": 2}, opening=False), Shed(opening=False), Shed()
+def test_what_was_seen_lately_is_the_highest_of_each_name() -> None:
+    lately = Highest(SETTLED_SECONDS)
+    assert lately.look({"app": 3, "b": 1}, 0) == {"app": 3, "b": 1}
+    assert lately.look({"app": 2, "b": 2}, SETTLED_SECONDS) == {"app": 3, "b": 2}
+    assert lately.look({"app": 2}, SETTLED_SECONDS + 0.1) == {"app": 3, "b": 2}
+    assert lately.look({"app": 2}, 2 * SETTLED_SECONDS + 0.2) == {"app": 2}
 
 
-def test_shedding_starts_at_once_and_goes_on_while_something_holds_on() -> None:
-    shedding = Shedding()
-    assert shedding.look({}, 0, bystanders=False) == AT_REST
-    assert shedding.look({"app": 2}, 10.0, bystanders=False) == CLOSING
-    assert shedding.look({"app": 2}, 3600.0, bystanders=False) == CLOSING
-    assert shedding.look({}, 3601.0, bystanders=False) == HOLDING
+def test_what_was_seen_holds_until_the_next_look_however_late_that_comes() -> None:
+    """It may have closed just before."""
+    lately = Highest(SETTLED_SECONDS)
+    lately.look({"app": 3}, 0)
+    assert lately.look({"app": 1}, 10 * SETTLED_SECONDS) == {"app": 3}
+    assert lately.look({"app": 1}, 11 * SETTLED_SECONDS) == {"app": 3}
+    assert lately.look({"app": 1}, 11 * SETTLED_SECONDS + 0.1) == {"app": 1}
 
 
-def test_where_others_would_pay_for_it_shedding_turns_into_pulses() -> None:
-    shedding = Shedding()
-    assert shedding.look({"app": 2}, 10.0, bystanders=True) == CLOSING
-    assert shedding.look({"app": 2}, 10.0 + Shedding.FIRST_SECONDS, bystanders=True) == HOLDING
-    assert shedding.look({"app": 2}, 10.9, bystanders=True) == AT_REST
-    assert shedding.look({"app": 2}, 11.0, bystanders=True) == CLOSING
-    assert shedding.look({"app": 2}, 11.5, bystanders=True) == HOLDING
-    assert shedding.look({}, 11.9, bystanders=True) == AT_REST
-
-
-def test_nothing_is_opened_before_what_was_closed_last_has_ended() -> None:
-    shedding = Shedding()
-    shedding.look({"app": 1}, 0, bystanders=False)
-    assert shedding.look({}, 1, bystanders=False) == HOLDING
-    assert shedding.look({}, 1 + SETTLED_SECONDS / 2, bystanders=False) == HOLDING
-    assert shedding.look({}, 2 + SETTLED_SECONDS, bystanders=False) == AT_REST
+def test_what_was_so_lately_was_so_until_the_look_after() -> None:
+    lately = Recent(SETTLED_SECONDS)
+    assert lately.look({"app"}, 0) == {"app"}
+    assert lately.look({"b"}, 10 * SETTLED_SECONDS) == {"app", "b"}
+    assert lately.look(frozenset(), 11 * SETTLED_SECONDS) == {"app", "b"}
+    assert lately.look(frozenset(), 11 * SETTLED_SECONDS + 0.1) == {"b"}
+    assert lately.look(frozenset(), 12 * SETTLED_SECONDS + 0.1) == set()
 
 
 def test_a_crowd_is_the_largest_of_the_last_half_minute_and_one_user_is_none() -> None:
     crowd = Crowd()
     assert crowd.look({"app": 3, "lonely": 1}, 0) == {"app": 3}
     assert crowd.look({"app": 1}, WINDOW_SECONDS) == {"app": 3}
-    assert crowd.look({"app": 2}, WINDOW_SECONDS + 1) == {"app": 2}
+    assert crowd.look({"app": 2}, WINDOW_SECONDS + 1) == {"app": 3}
+    assert crowd.look({"app": 2}, 2 * WINDOW_SECONDS + 1) == {"app": 2}
 
 
 def test_a_new_pod_does_not_wait_and_a_restarted_one_does() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
-from tests.support.shop import PORT
+from tests.support.shop import PORT, report_end
 from tests.support.town import STARTED, Backend, Town
 
 NAME, ADDRESS = "db1", "10.0.0.5"
@@ -121,8 +121,7 @@ async def test_it_is_over_when_one_of_the_names_is_not_used_any_more() -> None:
     for name in ("pay-1", "pay-2"):
         pod = town.server.get(POD, name)
         assert pod is not None
-        pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-        pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+        report_end(pod)
         town.server.save(POD, pod)
     town.watch()
     await town.settle()
@@ -251,8 +250,7 @@ async def test_nothing_grows_while_there_are_several() -> None:
     town = await many()
     pod = town.server.get(POD, "app-2")
     assert pod is not None
-    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-    pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    report_end(pod)
     town.server.save(POD, pod)
     town.watch()
     await town.settle()

@@ -6,13 +6,13 @@ import pytest
 
 from pgpool_operator import metrics
 from pgpool_operator.cluster.api import ApiError
-from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
+from pgpool_operator.cluster.kinds import LEASE, NODE, PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Change
 from pgpool_operator.reconcile.budget import BudgetReconciler
 from pgpool_operator.watching import slim
 from pgpool_pooler.contract import GRANT_ANNOTATION, POKE_ANNOTATION, DatabaseState, Grant, Problem
 from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
-from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, pod_manifest, state_of
+from tests.support.shop import HOST, LEDGER, PORT, Shop, open_shop, pod_manifest, report_end, state_of
 
 
 async def test_pods_share_the_whole_budget() -> None:
@@ -117,8 +117,7 @@ async def test_a_pod_whose_end_no_watch_told_of_is_missed_and_keeps_its_connecti
 
 async def test_the_last_version_of_a_missed_pod_counts_when_the_watch_brings_it_after_all() -> None:
     shop, reconciler, gone = await shop_that_missed_an_end()
-    gone["metadata"]["deletionTimestamp"] = "2026-11-20T11:00:00Z"
-    gone["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    report_end(gone)
     shop.store.remove(POD, slim(POD, gone))
     await settle(shop, reconciler)
     assert shop.ledger()["app-1"]["state"] == "Draining"
@@ -284,6 +283,8 @@ async def test_demand_moves_connections_by_shrinking_first() -> None:
     ledger = shop.ledger()
     assert ledger["app-2"]["cap"] < ledger["app-2"]["reserved"] == 12
     assert ledger["app-1"]["reserved"] == 12, "it grows when the other one has acknowledged"
+    ready = shop.server.there(PGBUDGET, LEDGER)["status"]["conditions"][0]
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "True", "Moving")
 
 
 async def test_a_ledger_of_no_pool_and_no_pod_is_deleted() -> None:
@@ -351,11 +352,78 @@ async def test_a_pod_without_a_word_keeps_its_connections_and_is_looked_at_again
     assert shop.ledger()["app-2"]["reserved"] == 12
 
 
+def renew(shop: Shop) -> None:
+    """The kubelet of the pods' node, which is Ready, renews its Lease."""
+    metadata = {"name": "w1", "namespace": "kube-node-lease"}
+    shop.server.save(LEASE, {"metadata": metadata, "spec": {"renewTime": str(shop.clock.now)}})
+
+
+def see_node(shop: Shop, status: str) -> None:
+    node = {"metadata": {"name": "w1", "uid": "n1", "resourceVersion": "1"}, "spec": {}}
+    shop.store.put(NODE, node | {"status": {"conditions": [{"type": "Ready", "status": status}]}})
+
+
+def refuse(shop: Shop, name: str) -> None:
+    """The kubelet does not take the pod, and says nothing of its containers."""
+    pod = shop.server.there(POD, name)
+    pod["status"] |= {"phase": "Failed", "reason": "OutOfcpu"}
+    shop.server.save(POD, pod)
+    shop.watch()
+    shop.agents.states.pop(f"uid-{name}", None)
+
+
+async def look_on(shop: Shop, reconciler: BudgetReconciler, seconds: float) -> None:
+    """The ledger is looked at whenever it asks for that, while the kubelet lives and the other pods answer."""
+    until = shop.clock.now + seconds
+    while shop.clock.now < until:
+        pause = await reconciler.reconcile("shop", LEDGER)
+        shop.watch()
+        for uid in shop.agents.states:
+            shop.agents.states[uid] = state_of(shop.server.there(POD, uid.removeprefix("uid-")))
+        shop.clock.now = until if pause is None else shop.clock.now + pause
+        renew(shop)
+
+
+async def test_a_refused_pod_gives_its_connections_back_once_its_kubelet_must_have_killed_it() -> None:
+    """By itself: no object changes, so the ledger has to be looked at again and again."""
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    see_node(shop, "True")
+    refuse(shop, "app-2")
+    await look_on(shop, reconciler, 180)
+    assert shop.ledger()["app-2"]["reserved"] > 0
+    await look_on(shop, reconciler, 60)
+    assert [(name, record["reserved"]) for name, record in shop.ledger().items()] == [("app-1", 24)]
+    assert await reconciler.reconcile("shop", LEDGER) is None
+
+
+async def test_what_a_refused_pod_gave_back_is_not_counted_again_by_the_next_operator() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    see_node(shop, "True")
+    refuse(shop, "app-2")
+    await look_on(shop, reconciler, 240)
+    shop.server.writes.clear()
+    await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert shop.server.writes == []
+
+
+async def test_a_refused_pod_on_a_silent_node_is_held_until_a_person_releases_it() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    see_node(shop, "Unknown")
+    refuse(shop, "app-2")
+    assert await reconciler.reconcile("shop", LEDGER) == 5.0
+    assert shop.ledger()["app-2"]["state"] == "Unknown"
+    ledger = shop.server.there(PGBUDGET, LEDGER)
+    ledger["spec"]["release"] = ["app-2"]
+    shop.server.save(PGBUDGET, ledger)
+    shop.watch()
+    await look_on(shop, reconciler, 10)
+    assert [(name, record["reserved"]) for name, record in shop.ledger().items()] == [("app-1", 24)]
+
+
 async def test_a_pod_that_the_kubelet_reported_ended_gives_its_connections_back_after_the_hold() -> None:
     shop, reconciler = await settled_shop("app-1", "app-2")
     ended = shop.server.there(POD, "app-2")
-    ended["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-    ended["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    report_end(ended)
     shop.server.save(POD, ended)
     shop.watch()
     assert await reconciler.reconcile("shop", LEDGER) == 2.0

@@ -9,7 +9,7 @@ import pytest
 from pgpool_operator.cluster.kinds import DEPLOYMENT, PGBUDGET, PGPOOL, POD
 from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, ServerGrant
 from tests.support.fake_api import FakeApi, FakeServer, Object
-from tests.support.shop import PORT
+from tests.support.shop import PORT, report_end
 from tests.support.town import Town
 
 HOST = "db1"
@@ -112,8 +112,7 @@ async def test_the_server_is_free_again_when_its_owner_has_gone() -> None:
 def end(town: Town, namespace: str, name: str) -> None:
     pod = town.server.get(POD, name, namespace)
     assert pod is not None
-    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-    pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    report_end(pod)
     town.server.save(POD, pod)
     town.watch()
 

@@ -11,7 +11,7 @@ from pgpool_operator.reconcile.counts import Count, complete_counts, counted
 from pgpool_operator.reconcile.world import World
 from pgpool_pooler.contract import Backends, ServerState, State
 from tests.support.ledgers import settled_shop
-from tests.support.shop import HOST, LEDGER, PORT, Shop, identity_for, pod_manifest, state_of
+from tests.support.shop import HOST, LEDGER, PORT, Shop, identity_for, pod_manifest, report_end, state_of
 
 GHOST = "10.0.2.2"
 """The address of app-2, which dies."""
@@ -85,8 +85,7 @@ def blind(state: State, seen: Backends | None = None) -> State:
 
 def end(shop: Shop) -> None:
     pod = shop.server.there(POD, "app-2")
-    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-    pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    report_end(pod)
     shop.server.save(POD, pod)
     shop.watch()
 
@@ -157,9 +156,14 @@ async def test_a_count_that_was_asked_for_before_it_was_proven_dead_frees_nothin
     assert "app-2" not in ledger(shop)
 
 
-async def test_an_address_that_a_living_pod_has_now_tells_nothing() -> None:
+@pytest.mark.parametrize("crashed", [False, True], ids=["running", "crashed, and deleted"])
+async def test_an_address_that_a_living_pod_has_now_tells_nothing(crashed: bool) -> None:
     shop, reconciler = await blind_shop()
-    shop.server.save(POD, pod_manifest("other-2", "other", podIP=GHOST))
+    other = pod_manifest("other-2", "other", podIP=GHOST)
+    if crashed:
+        other["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+        other["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    shop.server.save(POD, other)
     shop.watch()
     await settle_blind(shop, reconciler)
     shop.clock.now += 5.0

@@ -1,5 +1,6 @@
 """What counts as proof that a pod is dead, as the store, the nodes and their Leases tell it."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 from pgpool_operator.api import GrantRecord, GrantState
 from pgpool_operator.budget import Life
 from pgpool_operator.cluster.kinds import LEASE, NODE, PGBUDGET, POD
+from pgpool_operator.cluster.queue import LONGEST_DELAY_SECONDS
 from pgpool_operator.cluster.store import Change
-from pgpool_operator.reconcile.deaths import KEEP_SECONDS, LEASE_PAUSE_SECONDS, Deaths
+from pgpool_operator.reconcile.deaths import KEEP_SECONDS, LEASE_GAP_SECONDS, LEASE_PAUSE_SECONDS, Deaths
+from pgpool_operator.reconcile.pods import pooler
 from pgpool_operator.watching import slim
 from pgpool_pooler.contract import Endpoint
-from tests.support.shop import LEDGER, Shop, pod_manifest
+from tests.support.shop import LEDGER, Shop, pod_manifest, report_end
 
 RECORD = GrantRecord(
     uid="uid-app-1",
@@ -27,8 +30,10 @@ RECORD = GrantRecord(
     state=GrantState.ACTIVE,
     since=datetime(2026, 11, 24, tzinfo=UTC),
 )
-PROOF_SECONDS = 60.0 + 30.0
+PROOF_SECONDS = 60.0 + 120.0
 """The pod's grace period, and a margin."""
+LOOK_SECONDS = 5.0
+RENEW_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -74,11 +79,43 @@ def update(shop: Shop, **metadata: Any) -> dict[str, Any]:
 
 
 def end(shop: Shop) -> None:
-    """The kubelet reports that the pod's containers have ended after its deletion."""
-    pod = update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
-    pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
+    """The kubelet reports that the pod has ended after its deletion."""
+    pod = shop.server.there(POD, "app-1")
+    report_end(pod)
     shop.server.save(POD, pod)
     shop.watch()
+
+
+def report(shop: Shop, **status: Any) -> None:
+    pod = shop.server.there(POD, "app-1")
+    pod["status"] |= status
+    shop.server.save(POD, pod)
+    shop.watch()
+
+
+def crash(shop: Shop) -> None:
+    """The container ends, and the kubelet is about to start it again."""
+    report(shop, containerStatuses=[{"name": "pooler", "state": {"terminated": {}}}])
+
+
+def refuse(shop: Shop) -> None:
+    """The kubelet does not take the pod, and says nothing of its containers."""
+    report(shop, phase="Failed", reason="OutOfcpu")
+
+
+async def live(shop: Shop, deaths: Deaths, seconds: float) -> None:
+    """The kubelet renews its Lease all the time, and the operator looks."""
+    for _ in range(round(seconds / LOOK_SECONDS)):
+        shop.clock.now += LOOK_SECONDS
+        if shop.clock.now % RENEW_SECONDS == 0:
+            renew(shop, str(shop.clock.now))
+        await verdict(deaths)
+
+
+async def prove(shop: Shop, deaths: Deaths) -> None:
+    """The kubelet lives for long enough, from the first look on that finds its Lease renewed."""
+    await verdict(deaths)
+    await live(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
 
 
 async def verdict(deaths: Deaths) -> Life:
@@ -116,6 +153,31 @@ async def test_a_pod_that_lost_its_labels_is_as_alive_as_it_is(
     assert await verdict(deaths) is Life.UNKNOWN
 
 
+async def test_a_crash_that_was_reported_before_a_deletion_is_no_end(shop: Shop, deaths: Deaths) -> None:
+    """The container may have been started again, and the node cut off before the kubelet could say so."""
+    crash(shop)
+    assert await verdict(deaths) is Life.ALIVE
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    assert await verdict(deaths) is Life.TERMINATING
+    shop.store.put(NODE, node(ready=False, version=2))
+    assert await verdict(deaths) is Life.UNKNOWN
+    vanish(shop, Change.DELETED)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_the_final_phase_that_the_control_plane_gives_an_orphan_is_no_end(
+    shop: Shop, deaths: Deaths
+) -> None:
+    """Its Node object is gone, the node may run."""
+    crash(shop)
+    shop.store.remove(NODE, node())
+    orphaned = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+    report(shop, phase="Failed", conditions=[orphaned])
+    assert await verdict(deaths) is Life.UNKNOWN
+    vanish(shop, Change.DELETED)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
 async def test_a_pod_is_dead_since_it_was_first_found_so(shop: Shop, deaths: Deaths) -> None:
     end(shop)
     assert await deaths.verdict("shop", RECORD) == (Life.DEAD_REPORTED, 0.0)
@@ -144,41 +206,179 @@ async def test_a_namesake_is_not_the_pod(shop: Shop, deaths: Deaths) -> None:
     assert await verdict(deaths) is Life.UNKNOWN
 
 
-async def test_a_missing_pod_is_dead_once_its_kubelet_renewed_its_lease_after_the_grace_period(
+async def test_a_missing_pod_is_dead_once_its_kubelet_lived_on_for_the_grace_period_and_a_margin(
     shop: Shop, deaths: Deaths
 ) -> None:
     vanish(shop)
     assert await verdict(deaths) is Life.UNKNOWN
-    shop.clock.now += PROOF_SECONDS
+    await live(shop, deaths, RENEW_SECONDS + PROOF_SECONDS)
     assert await verdict(deaths) is Life.UNKNOWN
-    renew(shop, "2")
-    shop.clock.now += LEASE_PAUSE_SECONDS
+    await live(shop, deaths, RENEW_SECONDS)
     assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_one_renewal_after_a_long_cut_proves_nothing(shop: Shop, deaths: Deaths) -> None:
+    """The kubelet is only just back, and has not looked which pods are left."""
+    vanish(shop)
+    await live(shop, deaths, 30)
+    for _ in range(120):
+        shop.clock.now += LOOK_SECONDS
+        await verdict(deaths)
+    await live(shop, deaths, 2 * RENEW_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+    await live(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_a_cut_that_is_longer_than_tcp_mends_in_time_starts_the_proof_anew(
+    shop: Shop, deaths: Deaths
+) -> None:
+    vanish(shop)
+    await live(shop, deaths, PROOF_SECONDS - 20)
+    shop.clock.now += LEASE_GAP_SECONDS + LOOK_SECONDS
+    await live(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_a_short_cut_does_not(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop)
+    await live(shop, deaths, PROOF_SECONDS - 20)
+    shop.clock.now += RENEW_SECONDS
+    await verdict(deaths)
+    await live(shop, deaths, 40)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_a_node_that_was_not_ready_meanwhile_starts_the_proof_anew(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop)
+    await live(shop, deaths, PROOF_SECONDS)
+    shop.store.put(NODE, node(ready=False, version=2))
+    shop.store.put(NODE, node(version=3))
+    await live(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_a_proof_holds_when_nobody_looks_for_a_while_or_the_kubelet_is_silent_then(
+    shop: Shop, deaths: Deaths
+) -> None:
+    vanish(shop)
+    await prove(shop, deaths)
+    _, dead_for = await deaths.verdict("shop", RECORD)
+    shop.clock.now += 3600
+    shop.store.put(NODE, node(ready=False, version=2))
+    assert await deaths.verdict("shop", RECORD) == (Life.DEAD_INFERRED, dead_for + 3600)
+    shop.store.remove(NODE, node())
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_a_pod_that_comes_back_to_the_watch_after_its_proof_is_alive_and_needs_another(
+    shop: Shop, deaths: Deaths
+) -> None:
+    pod = shop.server.there(POD, "app-1")
+    vanish(shop)
+    await prove(shop, deaths)
+    shop.server.save(POD, pod)
+    shop.watch()
+    assert await verdict(deaths) is Life.ALIVE
+    vanish(shop)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_the_last_version_of_a_missed_pod_undoes_no_proof(shop: Shop, deaths: Deaths) -> None:
+    pod = shop.server.there(POD, "app-1")
+    vanish(shop)
+    await prove(shop, deaths)
+    shop.store.remove(POD, slim(POD, pod), Change.DELETED)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+def test_a_ledger_whose_reconcile_fails_is_looked_at_often_enough_to_see_a_lease_renewed_without_a_gap() -> (
+    None
+):
+    assert LONGEST_DELAY_SECONDS + RENEW_SECONDS <= LEASE_GAP_SECONDS
+
+
+@pytest.mark.parametrize("shortened", [0, 30])
+async def test_a_kubelet_that_did_not_see_the_deletion_lets_a_pod_go_on_as_the_spec_says(
+    shop: Shop, deaths: Deaths, shortened: int
+) -> None:
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z", deletionGracePeriodSeconds=shortened)
+    vanish(shop, Change.DELETED)
+    await verdict(deaths)
+    await live(shop, deaths, RENEW_SECONDS + PROOF_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_a_longer_grace_period_that_only_the_ledger_knows_of_counts(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop, Change.DELETED)
+    record = RECORD.model_copy(update={"grace_seconds": 600.0})
+    await deaths.verdict("shop", record)
+    for _ in range(100):
+        shop.clock.now += LOOK_SECONDS
+        renew(shop, str(shop.clock.now))
+        await deaths.verdict("shop", record)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
 
 
 async def test_a_renewal_counts_from_when_it_was_not_there_yet(shop: Shop, deaths: Deaths) -> None:
     """It may have come right after the last look, and the kubelet may have been cut off since."""
     vanish(shop)
     await verdict(deaths)
+    await live(shop, deaths, RENEW_SECONDS + PROOF_SECONDS - LOOK_SECONDS)
+    renew(shop, "the last")
+    shop.clock.now += LOOK_SECONDS
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_a_look_that_is_answered_late_is_no_renewal(
+    shop: Shop, deaths: Deaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells of what another look, which began later, has found out of date."""
+    vanish(shop)
+    await verdict(deaths)
+    answer, read = asyncio.Event(), deaths.api.get
+
+    async def late(*where: Any) -> dict[str, Any] | None:
+        found = await read(*where)
+        await answer.wait()
+        return found
+
+    shop.clock.now += LOOK_SECONDS
+    with monkeypatch.context() as patch:
+        patch.setattr(deaths.api, "get", late)
+        look = asyncio.create_task(verdict(deaths))
+        await asyncio.sleep(0)
     renew(shop, "2")
-    shop.clock.now += PROOF_SECONDS + 10
+    shop.clock.now += LEASE_PAUSE_SECONDS
+    await verdict(deaths)
+    answer.set()
+    await look
+    assert deaths._leases["w1"].renew_time == "2"
+
+
+async def test_a_lease_that_is_gone_was_not_renewed(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop)
+    await verdict(deaths)
+    await live(shop, deaths, RENEW_SECONDS + PROOF_SECONDS)
+    del shop.server.objects[LEASE.path("kube-node-lease", "w1")]
+    shop.clock.now += LOOK_SECONDS
     assert await verdict(deaths) is Life.UNKNOWN
 
 
 async def test_the_first_sight_of_a_lease_is_no_renewal(shop: Shop, deaths: Deaths) -> None:
+    """The kubelet may have been cut off then, and be back only since the first renewal that was seen."""
     vanish(shop)
     shop.clock.now += 3600
+    assert await verdict(deaths) is Life.UNKNOWN
+    shop.clock.now += LEASE_GAP_SECONDS - RENEW_SECONDS
+    await live(shop, deaths, PROOF_SECONDS - LOOK_SECONDS)
     assert await verdict(deaths) is Life.UNKNOWN
 
 
 async def test_a_node_that_is_not_ready_proves_nothing(shop: Shop, deaths: Deaths) -> None:
     vanish(shop)
-    await verdict(deaths)
-    shop.clock.now += PROOF_SECONDS
-    await verdict(deaths)
-    renew(shop, "2")
-    shop.clock.now += LEASE_PAUSE_SECONDS
     shop.store.put(NODE, node(ready=False, version=2))
+    await prove(shop, deaths)
     assert await verdict(deaths) is Life.UNKNOWN
 
 
@@ -203,7 +403,7 @@ async def test_another_taint_proves_nothing(shop: Shop, deaths: Deaths) -> None:
     assert await verdict(deaths) is Life.UNKNOWN
 
 
-async def test_the_lease_is_read_only_for_missing_pods_and_not_for_each_of_them(
+async def test_the_lease_is_read_only_for_lost_pods_and_not_for_each_of_them(
     shop: Shop, deaths: Deaths
 ) -> None:
     await verdict(deaths)
@@ -215,6 +415,72 @@ async def test_the_lease_is_read_only_for_missing_pods_and_not_for_each_of_them(
     shop.clock.now += LEASE_PAUSE_SECONDS
     await verdict(deaths)
     assert len(shop.server.reads) == 2
+
+
+async def test_a_refused_pod_is_waited_for_until_its_kubelet_must_have_killed_it(
+    shop: Shop, deaths: Deaths
+) -> None:
+    """It may run: a kubelet that restarts can refuse what it ran before, and kills what has a final phase."""
+    refuse(shop)
+    assert await verdict(deaths) is Life.TERMINATING
+    assert deaths.awaits(RECORD.uid)
+    await live(shop, deaths, RENEW_SECONDS + PROOF_SECONDS)
+    assert await verdict(deaths) is Life.TERMINATING
+    await live(shop, deaths, RENEW_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+    assert not deaths.awaits(RECORD.uid)
+
+
+async def test_a_refused_pod_without_its_labels_is_no_exception(shop: Shop, deaths: Deaths) -> None:
+    update(shop, labels={})
+    refuse(shop)
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_a_refused_pod_on_a_silent_node_is_unknown(shop: Shop, deaths: Deaths) -> None:
+    refuse(shop)
+    shop.store.put(NODE, node(ready=False, version=2))
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_a_refused_pod_where_nodes_are_not_seen_is_unknown(shop: Shop) -> None:
+    deaths = Deaths(shop.api, shop.store, nodes_visible=False, clock=shop.clock)
+    refuse(shop)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_a_refused_pod_on_a_node_out_of_service_is_dead(shop: Shop, deaths: Deaths) -> None:
+    refuse(shop)
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    shop.store.put(NODE, node(ready=False, version=2, taints=[taint]))
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+@pytest.mark.parametrize("change", [Change.DELETED, Change.MISSED])
+async def test_the_wait_for_a_refused_pod_goes_on_when_its_object_goes(
+    shop: Shop, deaths: Deaths, change: Change
+) -> None:
+    refuse(shop)
+    await verdict(deaths)
+    await live(shop, deaths, PROOF_SECONDS)
+    vanish(shop, change)
+    assert not deaths.awaits(RECORD.uid)
+    assert await verdict(deaths) is Life.UNKNOWN
+    await live(shop, deaths, 2 * RENEW_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_a_refused_pod_that_was_never_granted_anything_is_not_waited_for(
+    shop: Shop, deaths: Deaths
+) -> None:
+    refuse(shop)
+    pod = pooler(slim(POD, shop.server.there(POD, "app-1")))
+    assert pod is not None
+    assert await deaths.verdict_on(pod) == (Life.TERMINATING, 0.0)
+    assert not deaths.awaits(pod.uid)
+    assert shop.server.reads == []
 
 
 async def test_without_a_view_of_nodes_no_lease_is_read(shop: Shop) -> None:

@@ -14,7 +14,7 @@ from pgpool_operator.status.problems import GRANT_REFUSED
 from pgpool_operator.watching import slim
 from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, Problem, ServerGrant
 from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
-from tests.support.shop import LEDGER, PORT, Shop, pod_manifest, pool_manifest, state_of
+from tests.support.shop import LEDGER, PORT, Shop, pod_manifest, pool_manifest, report_end, state_of
 
 ELSEWHERE = "10.0.0.8"
 
@@ -381,11 +381,9 @@ async def test_a_lost_ledger_waits_for_a_pod_that_runs_without_a_grant() -> None
 # What was freed once does not come back
 
 
-def end(shop: Shop, name: str, **status: Any) -> None:
+def end(shop: Shop, name: str) -> None:
     pod = shop.server.there(POD, name)
-    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-    pod["status"]["containerStatuses"] = [{"name": "pooler", "state": {"terminated": {}}}]
-    pod["status"] |= status
+    report_end(pod)
     shop.server.save(POD, pod)
     shop.watch()
 

@@ -54,9 +54,13 @@ def test_a_grant_that_cannot_be_read_is_none(text: str) -> None:
     assert read_pod(raw(metadata={"annotations": {GRANT_ANNOTATION: text}})).grant is None
 
 
-def test_the_grace_period_of_the_deletion_beats_that_of_the_spec() -> None:
+def test_a_longer_grace_period_of_the_deletion_beats_that_of_the_spec() -> None:
     assert read_pod(raw()).grace_seconds == 60.0
-    assert read_pod(raw(metadata={"deletionGracePeriodSeconds": 0})).grace_seconds == 0.0
+    assert read_pod(raw(metadata={"deletionGracePeriodSeconds": 90})).grace_seconds == 90.0
+
+
+def test_a_kubelet_that_did_not_see_a_forced_deletion_goes_by_the_spec() -> None:
+    assert read_pod(raw(metadata={"deletionGracePeriodSeconds": 0})).grace_seconds == 60.0
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])

@@ -1,10 +1,12 @@
 """How the plan sees a pod, from what pods and ledger say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from pgpool_operator.agents import SILENT_SECONDS
 from pgpool_operator.budget import Life
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
 from pgpool_operator.cluster.store import Store
@@ -64,7 +66,7 @@ def state(name: str, detects: bool | None) -> State:
     )
 
 
-def scene(*states: State, version: str = "", **changes: Any) -> Scene:
+def scene(*states: State, version: str = "", age: float = 0.0, **changes: Any) -> Scene:
     store = Store()
     spec = {
         "database": {"servers": [{"host": HOST, "cpu": 8}]},
@@ -80,7 +82,7 @@ def scene(*states: State, version: str = "", **changes: Any) -> Scene:
     for said in states:
         store.put(POD, stored("Pod", said.pod, spec={}, status={}))
     known = {said.uid: said for said in states}
-    heard = lambda uid: Heard(known.get(uid), {})  # noqa: E731
+    heard = lambda uid: Heard(known.get(uid), {}, age)  # noqa: E731
     return observe(budget, World(store, "shop"), heard, PeerIds())
 
 
@@ -99,12 +101,32 @@ def test_a_pod_that_never_logged_in_is_noticed_to_go_as_the_others_of_its_pool_a
 ) -> None:
     mates = [state(f"mate-{number}", read) for number, read in enumerate(others)]
     view = scene(state("new", None), *mates).view("uid-new", Life.ALIVE, 0.0)
-    assert view.detects_dead_clients is detects
+    assert view.detects_dead_clients is None
+    assert view.assumed_to_detect is detects
+
+
+@pytest.mark.parametrize(
+    ("age", "silent"), [(0.0, False), (SILENT_SECONDS, False), (SILENT_SECONDS + 1, True)]
+)
+def test_a_pod_whose_last_word_is_old_is_silent(age: float, silent: bool) -> None:
+    assert scene(state("a", True), age=age).view("uid-a", Life.ALIVE, 0.0).silent is silent
+
+
+def test_a_pod_that_was_never_heard_is_not_silent() -> None:
+    """It gets its floor: else it would never start."""
+    unheard = replace(scene(state("a", True)), heard=lambda _uid: Heard(None, {}))
+    assert not unheard.view("uid-a", Life.ALIVE, 0.0).silent
 
 
 def test_what_a_pod_has_read_itself_holds_for_it() -> None:
     view = scene(state("new", False), state("mate", True)).view("uid-new", Life.ALIVE, 0.0)
-    assert not view.detects_dead_clients
+    assert view.detects_dead_clients is False
+    assert view.assumed_to_detect is None
+
+
+def test_of_a_pod_without_a_word_whose_pool_is_gone_nobody_can_tell() -> None:
+    orphaned = replace(scene(state("new", None), state("mate", True)), owners={})
+    assert orphaned.view("uid-new", Life.DEAD_REPORTED, 0.0).assumed_to_detect is None
 
 
 @pytest.mark.parametrize(
@@ -123,4 +145,5 @@ def test_where_no_pod_of_a_pool_could_log_in_the_servers_version_and_the_pools_m
     version: str, changes: dict[str, Any], detects: bool
 ) -> None:
     view = scene(state("new", None), version=version, **changes).view("uid-new", Life.ALIVE, 0.0)
-    assert view.detects_dead_clients is detects
+    assert view.detects_dead_clients is None
+    assert view.assumed_to_detect is detects

@@ -8,7 +8,7 @@ import pytest
 from pgpool_operator.api import GrantRecord
 from pgpool_operator.budget import Life, Order
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
-from pgpool_operator.reconcile.bookkeeping import ledger_of
+from pgpool_operator.reconcile.bookkeeping import ledger_of, with_given_up
 from pgpool_operator.reconcile.capacity import plans, session_share, wanted, why_no_more
 from pgpool_operator.reconcile.grants import PeerIds
 from pgpool_operator.reconcile.scene import Heard, Scene, observe
@@ -250,11 +250,40 @@ def test_pools_on_one_server_share_its_room_oldest_first() -> None:
 
 
 def test_in_session_mode_each_pod_has_a_fixed_share_with_room_for_one_more_pod() -> None:
-    session, other = facts(open_shop(poolMode="session")), facts(open_shop())
-    [server] = session.discovery.servers
-    assert session_share(session, server, 24) == 24 // 3
-    assert session_share(session, server, 2) == 1
-    assert session_share(other, server, 24) is None
+    session = facts(open_shop(poolMode="session"))
+    assert session_share([session], LEDGER, 24) == 24 // 3
+    assert session_share([session], LEDGER, 2) == 1
+
+
+def with_neighbour(**spec: Any) -> list[PoolFacts]:
+    """A pool of 2 pods in session mode, and another of 2 pods."""
+    shop = open_shop(poolMode="session")
+    shop.server.save(PGPOOL, pool_manifest("next", **spec))
+    shop.watch()
+    return list(world(shop).pools.values())
+
+
+def test_pods_in_session_mode_leave_the_others_their_floors_and_one_more_for_a_rollout() -> None:
+    assert session_share(with_neighbour(), LEDGER, 24) == (24 - 2 - 1) // 3
+    two = [{"name": "app"}, {"name": "reports"}]
+    assert session_share(with_neighbour(databases=two), LEDGER, 24) == (24 - 2 * 2 - 2) // 3
+
+
+def test_all_pools_in_session_mode_share_and_one_share_is_kept_for_a_rollout() -> None:
+    assert session_share(with_neighbour(poolMode="session"), LEDGER, 24) == 24 // 5
+
+
+def test_a_pool_that_fits_no_pod_takes_nothing_from_pods_in_session_mode() -> None:
+    many = [{"name": f"db{number}"} for number in range(30)]
+    assert session_share(with_neighbour(databases=many), LEDGER, 24) == 24 // 3
+
+
+def test_a_pod_in_session_mode_that_leaves_counts_until_it_has_left_but_one_that_is_replaced_does_not() -> (
+    None
+):
+    names = [f"app-{number}" for number in range(1, 6)]
+    assert session_share([facts(open_shop(*names, poolMode="session"))], LEDGER, 24) == 24 // 5
+    assert session_share([facts(open_shop(*names[:3], poolMode="session"))], LEDGER, 24) == 24 // 3
 
 
 # The ledger's status
@@ -274,6 +303,19 @@ def test_a_ledger_is_the_same_after_it_was_written_and_read() -> None:
     assert tuple(again) == budget.status.grants
     written = budget.status.model_dump(mode="json", exclude_none=True)
     assert type(budget.status).model_validate(written) == budget.status
+
+
+@pytest.mark.parametrize(
+    ("older", "younger", "word"), [(None, False, False), (True, False, True), (None, None, None)]
+)
+def test_a_pods_word_is_taken_over_from_a_younger_ledger_where_the_older_has_none(
+    older: bool | None, younger: bool | None, word: bool | None
+) -> None:
+    shop = open_shop()
+    keep_ledger(shop, record(detectsDeadClients=older))
+    keep_ledger(shop, record(detectsDeadClients=younger), host=ELSEWHERE)
+    owner, other = (world(shop).budgets[name] for name in (LEDGER, f"{ELSEWHERE}-{PORT}"))
+    assert with_given_up(owner, [other])["uid-app-1"].detects_dead_clients is word
 
 
 @pytest.mark.parametrize(
@@ -366,11 +408,11 @@ def test_a_pod_that_the_kubelet_gave_up_is_going_although_nobody_deleted_it() ->
     assert scene(shop).view("uid-app-1", Life.ALIVE, 0.0).life is Life.TERMINATING
 
 
-def test_the_floor_and_the_most_of_a_session_pod_are_its_fixed_share() -> None:
+def test_a_session_pod_has_a_fixed_share_above_its_floor() -> None:
     shop = open_shop("app-1", poolMode="session")
     keep_ledger(shop, record(), maxConnections=100)
     view = scene(shop).view("uid-app-1", Life.ALIVE, 0.0)
-    assert (view.floor, view.most) == (8, 8)
+    assert (view.floor, view.fixed) == (1, 8)
 
 
 def test_a_pod_is_released_by_a_person_by_name() -> None:

@@ -261,6 +261,7 @@ def test_database_saturated_is_unknown_because_nothing_measures_it() -> None:
     ("facts", "status", "reason"),
     [
         (LIMITED, "True", "BudgetFloor"),
+        (but(write=replace(TWO, fit=0)), "False", "DesiredWithinRange"),  # nobody knows a budget yet
         (HEALTHY, "False", "DesiredWithinRange"),
         (GROWING, "False", "DesiredWithinRange"),
     ],
@@ -303,6 +304,18 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
             "BudgetSatisfied",
             "main-1: 24 connections (8 CPU by container limit x 3); main-2: 24 connections (8 CPU by container "
             "limit x 3)",
+        ),
+        (
+            but_primary(connections=4, limit=4),
+            "BudgetSatisfied",
+            "main-1: 4 connections (limit of the PgBudget, less than 8 CPU by container limit x 3); "
+            "main-2: 24 connections (8 CPU by container limit x 3)",
+        ),
+        (
+            but_primary(connections=17, limit=20),
+            "BudgetSatisfied",
+            "main-1: 17 connections (what max_connections leaves, less than 8 CPU by container limit x 3); "
+            "main-2: 24 connections (8 CPU by container limit x 3)",
         ),
         (
             STRICTER,

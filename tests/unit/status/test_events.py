@@ -48,6 +48,12 @@ def test_a_new_pool_that_serves_says_what_it_was_granted() -> None:
     ]
 
 
+def test_one_pod_is_not_several() -> None:
+    first, *_ = HEALTHY.servers
+    alone = but(HEALTHY, servers=(replace(first, grants=first.grants[:1]),))
+    assert posted(alone)[-1].message.endswith("12 of main-1 to 1 pod")
+
+
 def test_the_same_reason_with_another_message_is_no_event() -> None:
     growing = but(
         said_before(HEALTHY, Ready="Scaling"), write=replace(TWO, fit=5, pods=5, ready=4, updated=5)

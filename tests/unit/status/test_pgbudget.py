@@ -64,6 +64,15 @@ def test_the_remedy_names_the_namespaces_where_they_differ() -> None:
     assert '{"spec":{"release":["shop/app-rw-x2k4p"]}}' in held.message
 
 
+def test_one_command_releases_all_that_are_held_and_keeps_who_was_released_before() -> None:
+    """A merge patch replaces the whole list: two commands would undo each other."""
+    other = a_grant("app-rw-9hf2s", GrantState.UNKNOWN, 8)
+    facts = replace(HELD, grants=(*HELD.grants, other), released=("batch-rw-q7d2m",))
+    _, _, held = pgbudget_conditions(facts, ())
+    assert held.message.count("patch pgbudget") == 1
+    assert '{"spec":{"release":["app-rw-9hf2s","app-rw-x2k4p","batch-rw-q7d2m"]}}' in held.message
+
+
 def test_nothing_changes_while_a_ledger_is_quiet() -> None:
     said = pgbudget_conditions(QUIET, ())
     assert pgbudget_conditions(replace(QUIET, now=NOON + timedelta(hours=1)), said) == said

@@ -131,6 +131,13 @@ def test_a_lowered_budget_and_a_stricter_pool_show() -> None:
     assert facts.set_by == "shop/batch"
 
 
+def test_the_ceiling_of_the_administrator_shows() -> None:
+    budget = a_budget(connections=4)
+    ceiling = budget.spec.model_copy(update={"limit": 4})
+    assert of(budget.model_copy(update={"spec": ceiling})).limit == 4
+    assert of(budget).limit is None
+
+
 def test_a_server_of_another_namespace_is_claimed() -> None:
     trouble = of(None, claimed_by="dba/main-1").trouble
     assert trouble is not None

@@ -19,6 +19,8 @@ INI: Final = "pgbouncer.ini"
 USERLIST: Final = "userlist.txt"
 SERVER_LOGIN_RETRY_SECONDS: Final = 1
 """With PgBouncer's default of 15, clients wait 15 s after the server is back (seen)."""
+CLOSING_LIFETIME_SECONDS: Final = 1
+"""The shortest that the line of a database can say (0 there means the global one), and that a pool can choose."""
 PREPARED_STATEMENTS: Final = 200
 IGNORED_STARTUP_PARAMETERS: Final = ("extra_float_digits", "options")
 """JDBC sends the first always; with the second, unknown `-c` settings are ignored instead of refused."""
@@ -43,6 +45,11 @@ CONNECT_QUERY: Final = (
 )
 """Run on each new backend; the CASE makes it harmless on PostgreSQL < 14."""
 
+_HURRIED_POOL_SIZE: Final = 50
+"""What closes by its lifetime does so every lifetime / pool_size: with the size to come, going from 24 to 2 took
+10.8 s under load, with the old one 1.1 s (seen). max_db_connections keeps such a database from opening any. Where
+connections are idle a small size is better: PgBouncer closes those above it at once."""
+_NO_LIMIT: Final = 0
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]+")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 
@@ -63,11 +70,11 @@ class Files:
         return str(self.directory / name)
 
 
-def render(setup: Setup, files: Files, lockout: str) -> dict[str, bytes]:
-    """All files of the engine, name -> content. Raises Unrenderable."""
+def render(setup: Setup, files: Files, lockout: str, *, paused: bool = False) -> dict[str, bytes]:
+    """All files of the engine, name -> content; `paused`: for an engine that is. Raises Unrenderable."""
     material = setup.material
     rendered = {
-        INI: ini(setup, files).encode(),
+        INI: ini(setup, files, paused=paused).encode(),
         USERLIST: userlist(material, lockout).encode(),
     }
     rendered |= {f"client-{name}": content for name, content in material.client_tls.items()}
@@ -75,10 +82,10 @@ def render(setup: Setup, files: Files, lockout: str) -> dict[str, bytes]:
     return rendered
 
 
-def ini(setup: Setup, files: Files) -> str:
+def ini(setup: Setup, files: Files, *, paused: bool = False) -> str:
     """The text of pgbouncer.ini."""
     sections = [
-        _section("pgbouncer", settings(setup, files)),
+        _section("pgbouncer", settings(setup, files, paused=paused)),
         _section("databases", {name: _database(setup, name) for name in sorted(setup.limits)}),
         _section("users", _users(setup)),
         _section("peers", _peers(setup, files.port)),
@@ -86,11 +93,11 @@ def ini(setup: Setup, files: Files) -> str:
     return "\n".join(section for section in sections if section)
 
 
-def settings(setup: Setup, files: Files) -> dict[str, str]:
+def settings(setup: Setup, files: Files, *, paused: bool = False) -> dict[str, str]:
     """The section [pgbouncer]: defaults, over them the user's parameters, over these what must hold."""
     config = setup.material.config
     chosen = PgBouncerParameters.model_validate(config.parameters).settings()
-    merged = _defaults(config) | chosen | _enforced(setup, files) | _tls(setup, files)
+    merged = _defaults(config) | chosen | _enforced(setup, files, paused=paused) | _tls(setup, files)
     ignored = (*IGNORED_STARTUP_PARAMETERS, *re.split(r"[,\s]+", chosen.get("ignore_startup_parameters", "")))
     merged["ignore_startup_parameters"] = ",".join(dict.fromkeys(filter(None, ignored)))
     return merged
@@ -109,7 +116,7 @@ def _defaults(config: PoolConfig) -> dict[str, str]:
     }
 
 
-def _enforced(setup: Setup, files: Files) -> dict[str, str]:
+def _enforced(setup: Setup, files: Files, *, paused: bool) -> dict[str, str]:
     config = setup.material.config
     times = config.timeouts
     return {
@@ -126,13 +133,21 @@ def _enforced(setup: Setup, files: Files) -> dict[str, str]:
         "log_disconnections": "1",
         "server_login_retry": str(SERVER_LOGIN_RETRY_SECONDS),
         "server_connect_timeout": str(times.connect_seconds),
-        "client_login_timeout": str(times.login_seconds),
+        "client_login_timeout": str(_login_seconds(config, paused=paused)),
         "query_wait_timeout": str(times.queue_seconds),
         "query_timeout": str(times.query_seconds),
         "idle_transaction_timeout": str(times.idle_in_transaction_seconds),
         "client_idle_timeout": str(times.client_idle_seconds),
         "tcp_user_timeout": str(times.dead_peer_seconds * 1000),
     }
+
+
+def _login_seconds(config: PoolConfig, *, paused: bool) -> int:
+    """How long a login may take; 0 is no limit. During a pause it waits as long as a query may."""
+    queue, login = config.timeouts.queue_seconds, config.timeouts.login_seconds
+    if not paused:
+        return login
+    return max(queue, login) if queue else _NO_LIMIT
 
 
 def _tls(setup: Setup, files: Files) -> dict[str, str]:
@@ -156,48 +171,39 @@ def _tls_files(side: str, mounted: Mapping[str, bytes], files: Files) -> dict[st
 
 def _database(setup: Setup, name: str) -> str:
     entry = _entry(setup.material.config, name)
-    limit = database_limit(setup, name)
     pairs = {
         "host": setup.host,
         "port": str(setup.port),
         "dbname": entry.dbname,
         "pool_mode": entry.pool_mode.value,
-        "pool_size": str(pool_size(setup, name)),
-        "max_db_connections": str(limit),
+        "pool_size": str(_pool_size(setup, name)),
+        "max_db_connections": str(max(1, setup.database_limit(name) - setup.held_back.get(name, 0))),
     }
+    if name in setup.closing:
+        pairs["server_lifetime"] = str(CLOSING_LIFETIME_SECONDS)
     if entry.pool_mode is not PoolMode.SESSION:
         pairs["connect_query"] = CONNECT_QUERY
     return " ".join(f"{key}={_value(value)}" for key, value in pairs.items())
 
 
-def database_limit(setup: Setup, name: str) -> int:
-    """What PgBouncer is told; never 0, which would mean unlimited (who has 0 is paused instead)."""
-    if name == MONITOR_DATABASE:
-        return 1
-    limit = setup.limits[name]
-    percent = _entry(setup.material.config, name).max_percent
-    if percent is not None:
-        limit = min(limit, _part(setup.cap, percent))
-    return max(1, limit)
-
-
-def pool_size(setup: Setup, name: str) -> int:
-    """What each user of a database may have there.
-
-    Without it, one user's clients take the whole share (2 of 1,380 tps were left for others, seen).
-    """
-    return max(1, database_limit(setup, name) // max(1, setup.crowd.get(name, 1)))
+def _pool_size(setup: Setup, name: str) -> int:
+    if name in setup.hurried:
+        return _HURRIED_POOL_SIZE
+    # A user with twice pool_size or more cannot cancel anything (`launch_new_connection` in its objects.c).
+    enough_to_cancel = setup.most_of_one.get(name, 0) // 2 + 1
+    return max(setup.pool_size(name), enough_to_cancel)
 
 
 def _users(setup: Setup) -> dict[str, str]:
     known = {user.name for user in setup.material.users}
-    rules = {}
+    # PgBouncer keeps a rule that the file no longer has; a line that sets something else undoes it (seen).
+    rules = {name: f"max_user_connections={_NO_LIMIT}" for name in sorted(known) if _can_be_key(name)}
     for rule in setup.material.config.users:
         pairs = []
         if rule.pool_mode is not None:
             pairs.append(f"pool_mode={rule.pool_mode.value}")
-        if rule.max_percent is not None:
-            pairs.append(f"max_user_connections={max(1, _part(setup.cap, rule.max_percent))}")
+        if (limit := setup.user_limit(rule.name)) is not None:
+            pairs.append(f"max_user_connections={limit}")
         if pairs and rule.name in known:
             rules[rule.name] = " ".join(pairs)
     monitor = setup.material.monitor
@@ -210,11 +216,6 @@ def _users(setup: Setup) -> dict[str, str]:
 def _peers(setup: Setup, port: int) -> dict[str, str]:
     addresses = setup.material.peers.addresses
     return {str(peer): f"host={addresses[peer]} port={port}" for peer in sorted(addresses)}
-
-
-def _part(cap: int, percent: int) -> int:
-    """`percent` of `cap`, rounded up."""
-    return -(-cap * percent // 100)
 
 
 def _entry(config: PoolConfig, name: str) -> DatabaseConfig:
@@ -237,11 +238,15 @@ def _section(name: str, pairs: Mapping[str, str]) -> str:
 def _key(text: str) -> str:
     if _PLAIN_KEY.fullmatch(text):
         return text
-    if _LINE_BREAK.search(text) or '"' in text or "'" in text:
+    if not _can_be_key(text):
         raise Unrenderable(
             f"PgBouncer cannot have a database or user named {text!r}: it has a quote or line break"
         )
     return f"'{text}'"
+
+
+def _can_be_key(text: str) -> bool:
+    return not (_LINE_BREAK.search(text) or '"' in text or "'" in text)
 
 
 def _value(text: str) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import psycopg
 from psycopg.rows import dict_row
@@ -91,9 +91,9 @@ class SocketConsole:
                 return list(await cursor.fetchall()) if fetch else []
         except (psycopg.Error, TimeoutError) as error:
             await self._after(error)
-            raise AssertionError from error
 
-    async def _after(self, error: psycopg.Error | TimeoutError) -> None:
+    async def _after(self, error: psycopg.Error | TimeoutError) -> NoReturn:
+        """Raise what an error of the connection means, and leave a connection that is broken."""
         connection = self._connection
         if isinstance(error, psycopg.Error) and connection is not None and not connection.broken:
             raise CommandRefused(str(error).strip()) from error

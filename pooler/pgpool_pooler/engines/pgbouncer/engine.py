@@ -1,14 +1,13 @@
 """Control of a PgBouncer process by the methods that were measured to keep its caps and its clients.
 
-- A RELOAD with lower limits does not shrink a busy pool. A short `server_lifetime` makes connections close as
-  they become free. PgBouncer spaces them by server_lifetime / pool_size (`life_over` in its objects.c): with 0 all
-  of them close within milliseconds, those below the limit too, and are opened again while PostgreSQL, where CPU is
-  short, is still ending the old ones (seen: an end takes 2 ms, p99 131 ms, at most 387 ms under 30 runnable
-  processes on 2 CPUs; a login 10 ms). So they are spaced by how many have to go, and none is opened meanwhile.
-  RECONNECT and PAUSE/RESUME race with logins.
-- `SET max_user_connections=1` keeps PgBouncer from opening connections for users that have one and no rule of
-  their own.
-- A RELOAD forgets what was SET (the file wins), so the file is written first.
+- A RELOAD with lower limits does not shrink a busy pool: only what is idle above pool_size closes, within 0.33 s.
+- `server_lifetime` on the line of a database, in whole seconds, closes connections there as they become free, those
+  below the limit too, and in no other database; a RELOAD with it marks no connection for closing (seen). PgBouncer
+  spaces them, per pool, by server_lifetime / pool_size (`life_over` in its objects.c).
+- What closes is opened again at once where somebody waits, while PostgreSQL may still be ending the old one (seen:
+  an end takes 2 ms, p99 131 ms, at most 387 ms under 30 runnable processes on 2 CPUs; a login 10 ms). So places of
+  the limit are held back there (`Setup.held_back`). RECONNECT and PAUSE/RESUME race with logins.
+- A RELOAD forgets what was SET (the file wins), so what has to outlive it is in the file, or is set again after it.
 - A PAUSE outlives the console connection that issued it, and RESUME works while one is pending.
 """
 
@@ -21,21 +20,17 @@ from typing import ClassVar, Final, Protocol
 
 from pydantic import ValidationError
 
-from pgpool_pooler.engines.base import CapChange, EngineError, EngineRejected, EngineStatus, Setup, Traits
+from pgpool_pooler.engines.base import EngineError, EngineRejected, EngineStatus, Setup, Traits
 from pgpool_pooler.errors import first_error
 
-from .config import INI, Files, Unrenderable, database_limit, pool_size, render, settings
+from .config import INI, Files, Unrenderable, render, settings
 from .console import CommandRefused, Console, identifier
 from .log import LogReader
 from .parameters import NEEDS_RESTART
-from .status import Allowed, engine_status
+from .status import engine_status
 
 _START_SECONDS: Final = 10.0
 _START_POLL_SECONDS: Final = 0.02
-_CLOSING_SECONDS: Final = 0.05
-"""In which what is in excess closes, where that many connections become free."""
-_LIFETIME_SECONDS: Final = 0.5
-"""At most: a connection that is younger does not close."""
 _UNLOGGED_SECONDS: Final = 0.05
 """PgBouncer logs before it answers, but through another pipe."""
 HANG_UP_IDLE_SECONDS: Final = "0.01"
@@ -62,7 +57,7 @@ class EngineProcess(Protocol):
 class PgBouncer:
     """PgBouncer behind the engine interface."""
 
-    traits: ClassVar[Traits] = Traits(cap_change=CapChange.RELOAD, reload_doubles=False, threads=1)
+    traits: ClassVar[Traits] = Traits(threads=1)
 
     def __init__(
         self,
@@ -81,14 +76,11 @@ class PgBouncer:
         self._write = write
         self._lockout = secrets.token_hex(16)
         self._written: dict[str, bytes] = {}
-        self._lifetime = ""
-        self._login_timeout = ""
-        self._patience = ""
+        self._in_force: Setup | None = None
         self._max_clients = 0
         self._hanging_up = False
-        self._allowed: dict[str, Allowed] = {}
-        self._excess: Mapping[str, int] = {}
-        self._opening = True
+        self._paused = False
+        self._parts: dict[str, int] = {}
 
     @property
     def running(self) -> bool:
@@ -113,7 +105,7 @@ class PgBouncer:
     async def start(self, setup: Setup) -> None:
         """See Engine."""
         self._log.forget_errors()
-        self._hanging_up, self._excess, self._opening = False, {}, True
+        self._hanging_up = self._paused = False
         await self._console.close()
         self._put(self._render(setup))
         await self._process.start([str(self._binary), self._files.path(INI)])
@@ -123,8 +115,9 @@ class PgBouncer:
                 await self._read_back(setup)
         except TimeoutError:
             await self.kill()
-            words = f"PgBouncer did not answer within {_START_SECONDS:.0f} s of its start"
-            raise EngineRejected(words, ran=True) from None
+            raise EngineError(
+                f"PgBouncer did not answer within {_START_SECONDS:.0f} s of its start"
+            ) from None
         except BaseException:
             # Whatever it was: beside the next one it would hold the cap twice.
             await self.kill()
@@ -139,36 +132,36 @@ class PgBouncer:
             await self._console.rows("SHOW STATS"),
             await self._console.rows("SHOW STATE"),
             self._max_clients,
-            self._allowed,
+            self._parts,
         )
 
     async def apply(self, setup: Setup) -> None:
         """See Engine."""
-        rendered, before = self._render(setup), self._written
-        self._put(rendered)
+        self._put(self._render(setup))
         try:
             await self._reload()
             await self._read_back(setup)
+            self._note(setup)
         except EngineRejected:
-            self._put(before)
-            await self._reload()
+            if self._in_force is not None:
+                self._put(self._render(self._in_force))
+                await self._reload()
             raise
         finally:
             if self._hanging_up:
                 await self._hang_up_idle()
-            if self._excess or not self._opening:
-                await self._shed()
-        self._note(setup)
 
     async def pause(self) -> None:
         """See Engine. Clients that log in meanwhile wait as long as a query may."""
+        self._paused = True
         await self._begin("PAUSE", "already suspended/paused")
-        await self._console.run(f"SET client_login_timeout={self._patience}")
+        await self._set_login_timeout()
 
     async def resume(self) -> None:
         """See Engine."""
         await self._begin("RESUME", "not paused")
-        await self._console.run(f"SET client_login_timeout={self._login_timeout}")
+        self._paused = False
+        await self._set_login_timeout()
 
     async def retire(self, database: str) -> None:
         """See Engine."""
@@ -179,11 +172,6 @@ class PgBouncer:
         """See Engine."""
         await self._console.run(f"ENABLE {identifier(database)}")
         await self._begin(f"RESUME {identifier(database)}", "is not paused")
-
-    async def shed(self, excess: Mapping[str, int], *, opening: bool) -> None:
-        """See Engine."""
-        self._excess, self._opening = dict(excess), opening
-        await self._shed()
 
     async def abort_busy(self) -> None:
         """See Engine."""
@@ -208,21 +196,11 @@ class PgBouncer:
         await self._console.close()
         await self._process.wait()
 
-    async def _shed(self) -> None:
-        closing = f"SET server_lifetime='{self._closing_lifetime()}'"
-        if self._opening:
-            await self._console.run(closing)
-            await self._console.run("SET max_user_connections=0")
-        else:
-            # What closes must not be opened again before that is forbidden.
-            await self._console.run("SET max_user_connections=1")
-            await self._console.run(closing)
-
-    def _closing_lifetime(self) -> str:
-        """With which the database that has to lose most for its size does so in time."""
-        sizes = {name: may.each_user for name, may in self._allowed.items()}
-        lifetimes = [_CLOSING_SECONDS * sizes.get(name, 1) / count for name, count in self._excess.items()]
-        return f"{min(*lifetimes, _LIFETIME_SECONDS):.4f}" if lifetimes else self._lifetime
+    async def _set_login_timeout(self) -> None:
+        """At once, without a RELOAD. The next file says the same, so that no RELOAD ends who waits at its login."""
+        if self._in_force is not None:
+            seconds = self._settings(self._in_force)["client_login_timeout"]
+            await self._console.run(f"SET client_login_timeout={seconds}")
 
     async def _hang_up_idle(self) -> None:
         await self._console.run(f"SET client_idle_timeout='{HANG_UP_IDLE_SECONDS}'")
@@ -231,9 +209,10 @@ class PgBouncer:
         while True:
             if not self.running:
                 await self._process.wait()
-                words = self.last_words
                 # What it dislikes it says before it listens; without a word it was ended by something else.
-                raise EngineRejected(words or "PgBouncer ended at its start", ran=not words)
+                if not self.last_words:
+                    raise EngineError("PgBouncer ended at its start")
+                raise EngineRejected(self.last_words)
             try:
                 await self._console.rows("SHOW VERSION")
             except EngineError:
@@ -251,9 +230,7 @@ class PgBouncer:
 
     async def _read_back(self, setup: Setup) -> None:
         actual = {row["key"]: row for row in await self._console.rows("SHOW CONFIG")}
-        differing = mismatches(
-            settings(setup, self._files), {key: row["value"] for key, row in actual.items()}
-        )
+        differing = mismatches(self._settings(setup), {key: row["value"] for key, row in actual.items()})
         if differing:
             raise EngineRejected("; ".join(differing), ran=True)
 
@@ -267,7 +244,7 @@ class PgBouncer:
 
     def _render(self, setup: Setup) -> dict[str, bytes]:
         try:
-            return render(setup, self._files, self._lockout)
+            return render(setup, self._files, self._lockout, paused=self._paused)
         except ValidationError as error:
             raise EngineRejected(first_error(error)) from error
         except Unrenderable as error:
@@ -277,19 +254,15 @@ class PgBouncer:
         for name, content in files.items():
             if self._written.get(name) != content:
                 self._write(self._files.directory / name, content)
-        self._written = dict(files)
+                self._written[name] = content
+
+    def _settings(self, setup: Setup) -> dict[str, str]:
+        return settings(setup, self._files, paused=self._paused)
 
     def _note(self, setup: Setup) -> None:
-        chosen = settings(setup, self._files)
-        self._lifetime = chosen.get("server_lifetime", "3600")
-        self._login_timeout = chosen["client_login_timeout"]
-        queue, login = int(chosen["query_wait_timeout"]), int(chosen["client_login_timeout"])
-        self._patience = str(max(queue, login) if queue else 0)
-        self._max_clients = int(chosen["max_client_conn"])
-        self._allowed = {
-            name: Allowed(in_all=database_limit(setup, name), each_user=pool_size(setup, name))
-            for name in setup.limits
-        }
+        self._in_force = setup
+        self._max_clients = int(self._settings(setup)["max_client_conn"])
+        self._parts = {name: setup.pool_size(name) for name in setup.limits}
 
 
 def mismatches(wanted: Mapping[str, str], actual: Mapping[str, str | None]) -> list[str]:
