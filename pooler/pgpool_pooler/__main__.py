@@ -45,6 +45,14 @@ def main() -> None:
     default="/usr/sbin/pgbouncer",
     show_default=True,
 )
+@click.option(
+    "--termination-log",
+    envvar="TERMINATION_LOG",
+    type=click.Path(path_type=Path),
+    default="/dev/termination-log",
+    show_default=True,
+    help="The container's terminationMessagePath.",
+)
 def run(
     pod_uid: str,
     pod_name: str,
@@ -57,6 +65,7 @@ def run(
     data: Path,
     run_dir: Path,
     pgbouncer: Path,
+    termination_log: Path,
 ) -> None:
     """Run the engine within what the pod's grant allows, until SIGTERM."""
     _log_as_json()
@@ -76,6 +85,7 @@ def run(
         client_port=client_port,
         http_port=http_port,
         engine_binary=pgbouncer,
+        termination_log=termination_log,
     )
     asyncio.run(run_agent(settings))
 

@@ -462,6 +462,43 @@ _PROOFS_OF_DEATH = (
         ),
     ),
     Bug(
+        name="who-was-cut-off-has-ended",
+        promise="dead is not drained: a pod that cut a query off at its end does not say that it left nothing",
+        file=f"{_AGENT}/supervisor.py",
+        right="        if error is None and drain.result():\n",
+        wrong="        if error is None:\n",
+        caught_by=(f"{_TEST_SUPERVISOR}::test_a_pod_that_cut_a_query_off_may_have_left_something",),
+    ),
+    Bug(
+        name="a-crash-leaves-nothing",
+        promise="dead is not drained: a pod whose engine has just crashed does not say that it left nothing",
+        file=f"{_AGENT}/hold.py",
+        right="return not self._left or not self.holding(now)",
+        wrong="return not self._left or self.holding(now)",
+        caught_by=(f"{_TEST_SUPERVISOR}::test_a_pod_whose_engine_has_just_crashed_may_have_left_something",),
+    ),
+    Bug(
+        name="cut-off-unseen",
+        promise="dead is not drained: an engine that closes a connection in a query does not end clean",
+        file=f"{_PGBOUNCER}/log.py",
+        right='        self.cut_off += closed["reason"].startswith(_CUT_OFF)\n',
+        wrong="",
+        caught_by=(
+            f"{_TEST_PGBOUNCER}::test_it_ends_clean_if_it_ends_by_itself_and_cuts_nothing_off_that_works",
+        ),
+    ),
+    Bug(
+        name="the-last-word-of-an-earlier-life",
+        promise="dead is not drained: what a container said at an earlier end says nothing of its last one",
+        file=f"{_OPERATOR}/reconcile/pods.py",
+        right='container.get("state", {}).get("terminated", {}).get("message", "")',
+        wrong='container.get("lastState", {}).get("terminated", {}).get("message", "")',
+        caught_by=(
+            "tests/unit/reconcile/test_pods.py::"
+            "test_a_pod_has_left_nothing_if_its_agent_says_so_with_its_last_end",
+        ),
+    ),
+    Bug(
         name="freed-where-nobody-notices-dead-clients",
         promise="dead is not drained: where the server does not look for dead clients, only a person frees",
         file=_DEATH,

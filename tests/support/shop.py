@@ -96,12 +96,12 @@ def pod_manifest(name: str, pool: str = "app", **status: Any) -> Object:
     }
 
 
-def report_end(pod: Object) -> None:
+def report_end(pod: Object, last_word: str = "") -> None:
     """The kubelet has ended a deleted pod, and says so: of each container and, by the final phase, of the pod."""
     pod["metadata"].setdefault("deletionTimestamp", "2026-11-24T12:00:00Z")
     pod["status"] |= {
         "phase": "Failed",
-        "containerStatuses": [{"name": "pooler", "state": {"terminated": {}}}],
+        "containerStatuses": [{"name": "pooler", "state": {"terminated": {"message": last_word}}}],
     }
 
 

@@ -31,6 +31,7 @@ class Backend:
 
     address: str
     started_at: datetime = STARTED
+    detects_dead_clients: bool = True
 
     def identity(self, asked_at: datetime) -> ServerIdentity:
         """What it answers."""
@@ -43,7 +44,7 @@ class Backend:
             reserved_connections=3,
             in_recovery=False,
             client_address="10.0.2.1",
-            detects_dead_clients=True,
+            detects_dead_clients=self.detects_dead_clients,
             asked_at=asked_at,
         )
 

@@ -38,6 +38,8 @@ class Life(StrEnum):
     """Gone without ever having had a node: it never ran."""
     DEAD_REPORTED = "DeadReported"
     """The kubelet said that all its containers ended, and that it starts none again."""
+    DEAD_CLEAN = "DeadClean"
+    """And its agent, that it left no backend that works."""
     DEAD_INFERRED = "DeadInferred"
     """Its node's kubelet is alive and would have killed it, or the node was declared out of service."""
     UNKNOWN = "Unknown"
@@ -45,7 +47,7 @@ class Life(StrEnum):
     @property
     def dead(self) -> bool:
         """Proven to run no more."""
-        return self in (Life.NEVER_BOUND, Life.DEAD_REPORTED, Life.DEAD_INFERRED)
+        return self in (Life.NEVER_BOUND, Life.DEAD_REPORTED, Life.DEAD_CLEAN, Life.DEAD_INFERRED)
 
     @property
     def lost(self) -> bool:
@@ -69,6 +71,9 @@ class PodFacts:
     grace_seconds: float
     """The longest that its kubelet may let it go on once it kills it. One that never saw the deletion goes by the
     spec, whatever the deletion said."""
+    left_nothing: bool = False
+    """Its agent's last word, which the kubelet reports with the container's end: each connection was closed while
+    no query ran on it, and the server has confirmed that."""
     gone_since: float | None = None
     """When the object was first found missing, or finished without the end of all containers: since then a kubelet
     that looks kills what runs of it. None of a pod that is there: nobody waits for that."""
@@ -101,7 +106,7 @@ def life(pod: PodFacts, node: NodeFacts | None) -> Life:
     restart of its own: what runs of it is killed, but nobody says so.
     """
     if pod.last_seen and pod.finished and pod.ended:
-        return Life.DEAD_REPORTED
+        return Life.DEAD_CLEAN if pod.left_nothing else Life.DEAD_REPORTED
     if pod.exists and pod.gone_since is None:
         return _going(node) if pod.deleted or pod.finished else Life.ALIVE
     if pod.last_seen and not pod.exists and not pod.node:
@@ -140,6 +145,8 @@ def hold_seconds(verdict: Life, *, detects_dead_clients: bool, server_seen: bool
     """
     if verdict is Life.NEVER_BOUND:
         return 0.0
+    if verdict is Life.DEAD_CLEAN:
+        return HOLD_REPORTED_SECONDS
     if not server_seen:
         return HOLD_NEVER_SEEN_SECONDS
     if not detects_dead_clients:

@@ -15,10 +15,12 @@ from .common import (
     selector,
 )
 from .configmap import config_hash
+from .deployment import CONTAINER
 from .drift import differs
 
 __all__ = [
     "APPLIED_ANNOTATION",
+    "CONTAINER",
     "ENDPOINT_LABEL",
     "POOL_LABEL",
     "EndpointPlan",

@@ -225,5 +225,6 @@ def _seen(pod: PoolerPod) -> PodFacts:
         deleted=pod.deleted,
         finished=pod.finished,
         ended=pod.ended,
+        left_nothing=pod.left_nothing,
         grace_seconds=pod.grace_seconds,
     )

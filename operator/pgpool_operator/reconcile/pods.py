@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, Endpoint, Grant
+from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, LEFT_NOTHING, Endpoint, Grant
 
 from ..cluster.near import grant_on
-from ..desired import ENDPOINT_LABEL, POOL_LABEL
+from ..desired import CONTAINER, ENDPOINT_LABEL, POOL_LABEL
 
 Object = dict[str, Any]
 
@@ -41,6 +41,8 @@ class PoolerPod:
     """deletionTimestamp is set."""
     ended: bool
     """The kubelet reported every container as terminated, which one that crashed is until it runs again."""
+    left_nothing: bool
+    """Its agent's last word, if its container has ended: no backend of it works any more."""
     finished: bool
     """The kubelet will not start it again: evicted, for instance."""
     ready: bool
@@ -99,6 +101,7 @@ def read_pod(raw: Object) -> PoolerPod:
         ),
         deleted=deleted,
         ended=_ended(spec, status) and not _given_up(status),
+        left_nothing=_left_nothing(status),
         finished=is_finished(raw),
         ready=_ready(status).get("status") == "True",
         started=_started(status),
@@ -126,6 +129,15 @@ def _started(status: Object) -> bool:
         for container in status.get("containerStatuses", ())
         for state in (container.get("state", {}), container.get("lastState", {}))
     )
+
+
+def _left_nothing(status: Object) -> bool:
+    said = (
+        container.get("state", {}).get("terminated", {}).get("message", "")
+        for container in status.get("containerStatuses", ())
+        if container["name"] == CONTAINER
+    )
+    return any(message.startswith(LEFT_NOTHING) for message in said)
 
 
 def _was_ready(status: Object) -> bool:

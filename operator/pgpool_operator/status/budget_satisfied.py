@@ -82,24 +82,48 @@ def held_message(
     connections: int | None,
     released: Sequence[str],
 ) -> str:
-    """Who holds how much of a PgBudget in a namespace, and the three ways to have it back.
+    """Who holds how much of a PgBudget in a namespace, and the ways to have it back.
 
     A merge patch replaces the whole list: the command names all of them, and who was `released` before.
     """
     pods = {grant.pod if _lives_in(grant, namespace) else _full_name(grant): grant for grant in held}
-    sentences = [
-        f"{pod} (node {grant.node or 'unknown'}) is not proven gone and may still hold {grant.reserved} of "
-        f"{connections} on {budget}"
-        for pod, grant in pods.items()
-    ]
-    nodes = {grant.node or "unknown" for grant in held}
-    ended = "it ended, " if len(held) == 1 else "them ended, "
-    node = f"Node {nodes.pop()}" if len(nodes) == 1 else "their Node"
+    sentences = [_holds(pod, grant, f"{connections} on {budget}") for pod, grant in pods.items()]
     release = json.dumps({"spec": {"release": sorted({*released, *pods})}}, separators=(",", ":"))
     return (
-        f"{'; '.join(sentences)}; freed when the kubelet reports {ended}{node} is tainted out-of-service, or by: "
+        f"{'; '.join(sentences)}; {_freed(held)} by: "
         f"kubectl -n {namespace} patch pgbudget {budget} --type=merge -p '{release}'"
     )
+
+
+def _holds(pod: str, grant: GrantRecord, budget: str) -> str:
+    if not _noticed(grant):
+        what = f"may still hold {grant.reserved} of {budget}"
+        return (
+            f"{pod} (node {_node(grant)}) {what}: PostgreSQL does not notice there when a client has vanished"
+        )
+    return f"{pod} (node {_node(grant)}) is not proven gone and may still hold {grant.reserved} of {budget}"
+
+
+def _freed(held: Sequence[GrantRecord]) -> str:
+    """When that is without a person, and else what a person has to see first."""
+    noticed = [grant for grant in held if _noticed(grant)]
+    if not noticed:
+        whose = "it has" if len(held) == 1 else "they have"
+        return f"once {whose} no backend in pg_stat_activity, to be freed"
+    nodes = {_node(grant) for grant in noticed}
+    node = f"Node {nodes.pop()}" if len(nodes) == 1 else "their Node"
+    ended = "it ended" if len(held) == 1 else "them ended"
+    return f"freed when the kubelet reports {ended}, {node} is tainted out-of-service, or"
+
+
+def _noticed(grant: GrantRecord) -> bool:
+    """Whether PostgreSQL notices within seconds that the pod is gone; its own word counts, if there is one."""
+    said = grant.detects_dead_clients
+    return grant.assumed_to_detect if said is None else said
+
+
+def _node(grant: GrantRecord) -> str:
+    return grant.node or "unknown"
 
 
 def _lives_in(grant: GrantRecord, namespace: str) -> bool:

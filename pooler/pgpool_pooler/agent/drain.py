@@ -10,6 +10,8 @@ from pgpool_pooler.engines.base import Engine, EngineError, EngineStatus
 UNREADY_SECONDS: Final = 5.0
 """After /readyz fails, clients still arrive until every node has taken the pod out of the Service."""
 _POLL_SECONDS: Final = 0.1
+CUT_OFF_SECONDS: Final = 2.0
+"""For an engine to close what its clients have left, once those are cut off."""
 
 
 class Clock(Protocol):
@@ -34,11 +36,12 @@ class RealClock:
         await asyncio.sleep(seconds)
 
 
-async def drain(engine: Engine, seconds: float, clock: Clock) -> None:
-    """End the engine within `seconds`.
+async def drain(engine: Engine, seconds: float, clock: Clock) -> bool:
+    """End the engine within `seconds` and CUT_OFF_SECONDS; returns whether it left no backend that works.
 
     In the first half each client is disconnected when it is between two transactions, and those in the queue
-    are still served. In the second half no transaction starts any more. What still runs at the end is cut off.
+    are still served. In the second half no transaction starts any more. Who still has a connection at the end is
+    cut off: where a session is idle, its backend is closed as any other.
     """
     start = clock.now()
     try:
@@ -49,9 +52,14 @@ async def drain(engine: Engine, seconds: float, clock: Clock) -> None:
             if engine.running:
                 await engine.finish()
         await _until(engine, start + seconds, clock, clients_too=False)
+        if engine.running:
+            with contextlib.suppress(EngineError):
+                await engine.abort_busy()
+            await _until(engine, clock.now() + CUT_OFF_SECONDS, clock, clients_too=False)
     finally:
         if engine.running:
             await engine.kill()
+    return await engine.ended_clean()
 
 
 async def _until(engine: Engine, deadline: float, clock: Clock, *, clients_too: bool) -> None:

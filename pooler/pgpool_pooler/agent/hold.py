@@ -61,6 +61,7 @@ class Lives:
         self.started_at = now
         self._mute_since: float | None = None
         self._hold_until = now
+        self._left = False
         if lived_before:
             self.ended(now, detects_dead_clients=detects_dead_clients)
 
@@ -86,8 +87,18 @@ class Lives:
         return now - self._mute_since > MUTE_SECONDS
 
     def ended(self, now: float, *, detects_dead_clients: bool) -> None:
-        """An engine has ended that may have left backends."""
+        """An engine has ended that may have left backends that work."""
+        self._left = True
         self._wait(now + hold_seconds(detects_dead_clients=detects_dead_clients))
+
+    def ended_clean(self, now: float) -> None:
+        """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
+        self._left = False
+        self._wait(now + HOLD_SECONDS)
+
+    def left_nothing(self, now: float) -> bool:
+        """Whether no engine of this pod has left a backend that works."""
+        return not self._left or not self.holding(now)
 
     def crashed(self, now: float) -> None:
         """An engine has ended by itself, had to be ended, or did not start."""

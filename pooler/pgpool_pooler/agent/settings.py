@@ -46,3 +46,5 @@ class Settings:
     client_port: int
     http_port: int
     engine_binary: Path
+    termination_log: Path
+    """What the kubelet reports with the container's end."""

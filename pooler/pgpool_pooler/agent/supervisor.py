@@ -89,7 +89,7 @@ class Supervisor:
         self._unsure = False
         self._move_since: float | None = None
         self._busy_since: float | None = None
-        self._drain: asyncio.Task[None] | None = None
+        self._drain: asyncio.Task[bool] | None = None
         self._accepts = True
         self._interrupted = False
         self._leaving = False
@@ -121,8 +121,8 @@ class Supervisor:
         """How long ago the loop came round."""
         return self._clock.now() - self._ticked_at
 
-    async def run(self) -> None:
-        """Work until the pod has been drained after `leave`."""
+    async def run(self) -> bool:
+        """Work until the pod has been drained after `leave`; returns whether it has left no backend that works."""
         while not (self._leaving and self._drained()):
             pause = await self._safe_tick()
             async with self.changed:
@@ -131,6 +131,7 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
+        return self._lives.left_nothing(self._clock.now())
 
     async def _safe_tick(self) -> float:
         """A tick whose failure is reported instead of ending process 1, and with it every client's connection."""
@@ -424,7 +425,7 @@ class Supervisor:
             ended, self._drain = self._drain, None
             await self._drain_ended(ended)
 
-    async def _drain_ended(self, drain: asyncio.Task[None]) -> None:
+    async def _drain_ended(self, drain: asyncio.Task[bool]) -> None:
         """The engine is gone after a drain, whatever became of that."""
         if (error := drain.exception()) is not None:
             log.error("the drain failed", error=repr(error))
@@ -432,7 +433,10 @@ class Supervisor:
             await self._engine.kill()
         self._in_force, self._unsure = None, False
         self._status = EngineStatus()
-        self._may_have_left_backends()
+        if error is None and drain.result():
+            self._lives.ended_clean(self._clock.now())
+        else:
+            self._may_have_left_backends()
 
     def _may_have_left_backends(self) -> None:
         self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
@@ -443,14 +447,14 @@ class Supervisor:
         self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
         self._drain.add_done_callback(lambda _: self.wake())
 
-    async def _drain_engine(self, unready_seconds: float) -> None:
+    async def _drain_engine(self, unready_seconds: float) -> bool:
         """Until it takes no more clients the engine serves as always; then it cannot be resumed any more."""
         await self._clock.sleep(unready_seconds)
         end = self._clock.now() + self._settings.drain_seconds
         while self._interrupted and self._engine.running and self._clock.now() < end:
             await self._clock.sleep(BUSY_TICK_SECONDS)
         self._accepts = False
-        await drain(self._engine, end - self._clock.now(), self._clock)
+        return await drain(self._engine, end - self._clock.now(), self._clock)
 
     def _drained(self) -> bool:
         """Whether the pod may end: what it closed and the server does not know yet, nobody could see after it."""

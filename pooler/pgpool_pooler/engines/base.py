@@ -306,3 +306,7 @@ class Engine(Protocol):
 
     async def kill(self) -> None:
         """End the process now, and wait until it is gone."""
+
+    async def ended_clean(self) -> bool:
+        """Whether the process, which is ending or has ended, left no backend that works: it ended as it was asked
+        to, and since `stop_accepting` closed no connection on which a query ran."""

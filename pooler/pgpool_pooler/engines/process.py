@@ -32,6 +32,11 @@ class Process:
         child = self._child
         return child.pid if child is not None and child.returncode is None else None
 
+    @property
+    def status(self) -> int | None:
+        """The child's exit status, negative if a signal ended it; None before it has ended."""
+        return self._child.returncode if self._child is not None else None
+
     async def start(self, argv: Sequence[str]) -> None:
         """Start the child in a session of its own, so that only the agent's signals reach it."""
         self._child = await asyncio.create_subprocess_exec(

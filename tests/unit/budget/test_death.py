@@ -8,6 +8,7 @@ RUNNING = PodFacts(exists=True, node="w1", deleted=False, finished=False, ended=
 CRASHED = replace(RUNNING, ended=True)
 DELETED = replace(RUNNING, deleted=True)
 ENDED = replace(DELETED, finished=True, ended=True)
+CLEAN = replace(ENDED, left_nothing=True)
 GONE = replace(RUNNING, exists=False, gone_since=1000.0)
 NEVER_SEEN = replace(GONE, last_seen=False)
 REFUSED = replace(RUNNING, finished=True, gone_since=1000.0)
@@ -29,6 +30,19 @@ OVERDUE = NodeFacts(ready=True, lease_renewed_at=1180.0, alive_since=900.0)
         pytest.param(ENDED, READY, Life.DEAD_REPORTED, id="deleted and ended"),
         pytest.param(ENDED, SILENT, Life.DEAD_REPORTED, id="ended before the silence"),
         pytest.param(replace(ENDED, deleted=False), READY, Life.DEAD_REPORTED, id="evicted and ended"),
+        pytest.param(CLEAN, READY, Life.DEAD_CLEAN, id="deleted and ended, and left nothing"),
+        pytest.param(
+            replace(CRASHED, deleted=True, left_nothing=True),
+            READY,
+            Life.TERMINATING,
+            id="left nothing, but may be started again",
+        ),
+        pytest.param(
+            replace(GONE, left_nothing=True),
+            READY,
+            Life.UNKNOWN,
+            id="left nothing, and is gone without an end",
+        ),
         pytest.param(replace(CRASHED, deleted=True), READY, Life.TERMINATING, id="crashed, then deleted"),
         pytest.param(
             replace(CRASHED, deleted=True), SILENT, Life.UNKNOWN, id="crashed, then cut off and deleted"
@@ -87,6 +101,7 @@ def test_the_proofs_and_nothing_else_count_as_dead() -> None:
     assert {verdict for verdict in Life if verdict.dead} == {
         Life.NEVER_BOUND,
         Life.DEAD_REPORTED,
+        Life.DEAD_CLEAN,
         Life.DEAD_INFERRED,
     }
 
@@ -99,6 +114,7 @@ def test_the_proofs_and_nothing_else_count_as_dead() -> None:
         pytest.param(Life.DEAD_INFERRED, True, True, 25.0, id="its TCP timeout ends it"),
         pytest.param(Life.DEAD_REPORTED, False, True, None, id="the server does not look"),
         pytest.param(Life.DEAD_INFERRED, False, True, None, id="the server does not look, no FIN either"),
+        pytest.param(Life.DEAD_CLEAN, False, True, 2.0, id="nothing is left that has to be noticed"),
         pytest.param(Life.DEAD_REPORTED, False, False, 60.0, id="nobody ever logged in"),
     ],
 )

@@ -21,17 +21,21 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.pid: int | None = None
+        self.status: int | None = None
         self.signals: list[signal.Signals] = []
         self.dies_at_start = False
 
     async def start(self, argv: list[str]) -> None:
-        self.argv = argv
+        self.argv, self.status = argv, None
         self.pid = None if self.dies_at_start else 42
 
     def send(self, number: signal.Signals) -> None:
         self.signals.append(number)
         if number is signal.SIGKILL:
-            self.pid = None
+            self.end(-number)
+
+    def end(self, status: int) -> None:
+        self.pid, self.status = None, status
 
     async def wait(self) -> None:
         return
@@ -117,6 +121,8 @@ class FakeEngine:
         self.mute = False
         self.greedy: set[str] = set()
         """Databases where a user has more than his part."""
+        self.clean = True
+        """Nothing that works is cut off when it ends as it is asked to."""
 
     def needs_restart(self, old: Setup, new: Setup) -> bool:
         return old.material.config.parameters.get("pkt_buf") != new.material.config.parameters.get("pkt_buf")
@@ -178,7 +184,10 @@ class FakeEngine:
 
     async def kill(self) -> None:
         self.told.append("kill")
-        self.running = False
+        self.running = self.clean = False
+
+    async def ended_clean(self) -> bool:
+        return self.clean
 
     def _hear(self) -> None:
         if self.mute or not self.running:

@@ -11,7 +11,7 @@ async def test_each_line_is_told_and_then_the_end() -> None:
     await process.start(SAYS)
     await process.wait()
     assert told == ["one", "two", "three", 3]
-    assert process.pid is None
+    assert (process.pid, process.status) == (None, 3)
 
 
 async def test_who_fails_over_a_line_is_told_the_next_ones_and_the_end_all_the_same() -> None:

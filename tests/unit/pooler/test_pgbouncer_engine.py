@@ -293,6 +293,43 @@ async def test_finishing_sends_no_second_signal_and_leaves_no_console_open() -> 
     assert world.console.closed
 
 
+CLOSED = (
+    "2026-11-24 20:50:24.894 UTC [1] LOG {side}-0x55c5: app/app@10.0.0.7:5432 closing because: {why} (age=9s)"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "side", "why", "clean"),
+    [
+        pytest.param(0, "S", "client disconnect while server was not ready", False, id="in a transaction"),
+        pytest.param(0, "S", "client disconnected with query in progress", False, id="in a query"),
+        pytest.param(
+            0, "S", "client disconnect before everything was sent to the server", False, id="in an answer"
+        ),
+        pytest.param(0, "S", "unclean server", True, id="between two queries"),
+        pytest.param(0, "C", "client disconnected", True, id="a client that left by itself"),
+        pytest.param(-signal.SIGKILL, "S", "unclean server", False, id="killed"),
+        pytest.param(1, "S", "unclean server", False, id="failed"),
+    ],
+)
+async def test_it_ends_clean_if_it_ends_by_itself_and_cuts_nothing_off_that_works(
+    status: int, side: str, why: str, *, clean: bool
+) -> None:
+    world = await started()
+    await world.engine.stop_accepting()
+    world.log.read(parse(CLOSED.format(side=side, why=why)))
+    world.process.end(status)
+    assert await world.engine.ended_clean() is clean
+
+
+async def test_whose_clients_vanished_before_it_was_asked_to_end_ends_clean() -> None:
+    world = await started()
+    world.log.read(parse(CLOSED.format(side="S", why="client disconnect while server was not ready")))
+    await world.engine.stop_accepting()
+    world.process.end(0)
+    assert await world.engine.ended_clean()
+
+
 async def test_only_what_pgbouncer_reads_at_its_start_needs_a_restart() -> None:
     world = World()
     assert world.engine.needs_restart(tuned(), tuned(pkt_buf=8192))

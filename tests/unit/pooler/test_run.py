@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import tenacity
 
+from pgpool_pooler.contract import LEFT_NOTHING
+
 
 @pytest.fixture
 def port(unused_tcp_port: int) -> int:
@@ -21,6 +23,7 @@ def agent(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     places = {"config-root": tmp_path / "config", "data": tmp_path / "data", "run-dir": tmp_path / "run"}
     for place in places.values():
         place.mkdir()
+    places["termination-log"] = tmp_path / "termination-log"
     options = {"pod-uid": "u", "pod-name": "p", "pod-namespace": "n", "endpoint": "write", "http-port": port}
     given = [f"--{name}={value}" for name, value in (options | places).items()]
     command = [sys.executable, "-m", "pgpool_pooler", "run", *given]
@@ -35,9 +38,12 @@ def wait_alive(port: int) -> None:
         assert answer.status == 200
 
 
-def test_sigterm_drains_the_pod_instead_of_killing_it(agent: subprocess.Popen[str], port: int) -> None:
+def test_sigterm_drains_the_pod_instead_of_killing_it(
+    agent: subprocess.Popen[str], port: int, tmp_path: Path
+) -> None:
     wait_alive(port)
     agent.terminate()
     said, _ = agent.communicate(timeout=60)
     assert agent.returncode == 0, said
     assert '"drained"' in said
+    assert (tmp_path / "termination-log").read_text().startswith(LEFT_NOTHING)

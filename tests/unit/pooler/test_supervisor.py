@@ -104,7 +104,9 @@ class Pod:
     def boot(self) -> None:
         """Start the agent's process (again)."""
         identity = Identity(UID, "app-rw-6d4f-x2k4p", "shop", Endpoint.WRITE)
-        settings = Settings(identity, self.layout, DRAIN_SECONDS, 5432, 9127, Path("pgbouncer"))
+        settings = Settings(
+            identity, self.layout, DRAIN_SECONDS, 5432, 9127, Path("pgbouncer"), self.root / "termination-log"
+        )
         store = Store(self.layout.data, self.layout.run)
         self.engine = FakeEngine()
         self.enquiries = SilentEnquiries()
@@ -661,6 +663,48 @@ async def test_a_pod_that_leaves_fails_readiness_first_and_then_drains(serving: 
     assert serving.clock.now() - started >= UNREADY_SECONDS
     assert serving.engine.told == ["stop accepting", "finish"]
     await serving.supervisor.run()
+
+
+async def test_a_pod_whose_engine_ended_clean_has_left_nothing(serving: Pod) -> None:
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run()
+
+
+async def test_a_pod_that_cut_a_query_off_may_have_left_something(serving: Pod) -> None:
+    serving.engine.clean = False
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert not await serving.supervisor.run()
+
+
+async def test_a_pod_whose_engine_has_just_crashed_may_have_left_something(serving: Pod) -> None:
+    serving.engine.running = False
+    await serving.settle()
+    serving.supervisor.leave()
+    assert not await serving.supervisor.run()
+    serving.clock.time += UNDETECTED_HOLD_SECONDS
+    assert await serving.supervisor.run()
+
+
+async def test_a_pod_that_came_back_without_an_engine_may_have_left_something(serving: Pod) -> None:
+    serving.boot()
+    serving.supervisor.leave()
+    assert not await serving.supervisor.run()
+
+
+async def test_an_engine_that_ended_clean_is_followed_by_the_next_one_as_if_the_server_looked(
+    serving: Pod,
+) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    await drained(serving)
+    await serving.settle(HOLD_SECONDS - 0.1)
+    assert serving.engine.told == ["stop accepting", "finish"]
+    await serving.settle(0.2)
+    assert serving.engine.told[-1] == ("start", {"app": 3, "b": 1})
 
 
 async def test_a_pod_that_leaves_stays_while_the_server_has_not_noticed_what_was_closed(serving: Pod) -> None:

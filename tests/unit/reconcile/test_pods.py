@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from pgpool_operator.reconcile.pods import is_pooler, pooler, read_pod
-from pgpool_pooler.contract import CONFIG_HASH_ANNOTATION, GRANT_ANNOTATION, Endpoint, Grant, ServerGrant
+from pgpool_pooler.contract import (
+    CONFIG_HASH_ANNOTATION,
+    GRANT_ANNOTATION,
+    LEFT_NOTHING,
+    Endpoint,
+    Grant,
+    ServerGrant,
+)
 from tests.support.shop import pod_manifest
 
 ENDED = {"terminated": {"exitCode": 0}}
@@ -107,6 +114,29 @@ def test_a_pod_has_ended_when_every_container_of_every_sort_has(
     spec: dict[str, Any], reported: dict[str, Any], ended: bool
 ) -> None:
     assert read_pod(raw(spec=spec, **reported)).ended is ended
+
+
+WORD = f"{LEFT_NOTHING}: and more for people to read"
+
+
+@pytest.mark.parametrize(
+    ("reported", "left_nothing"),
+    [
+        pytest.param(status("pooler", terminated={"message": WORD}), True, id="its agent says so"),
+        pytest.param(status("pooler", terminated={"message": "other words"}), False, id="other words"),
+        pytest.param(status("pooler", **ENDED), False, id="it says nothing"),
+        pytest.param(status("other", terminated={"message": WORD}), False, id="another container says so"),
+        pytest.param(
+            {"name": "pooler", "state": {"running": {}}, "lastState": {"terminated": {"message": WORD}}},
+            False,
+            id="it runs again",
+        ),
+    ],
+)
+def test_a_pod_has_left_nothing_if_its_agent_says_so_with_its_last_end(
+    reported: dict[str, Any], left_nothing: bool
+) -> None:
+    assert read_pod(raw(containerStatuses=[reported])).left_nothing is left_nothing
 
 
 START, SOONER, LATER = "2026-11-24T12:00:10Z", "2026-11-24T12:00:05Z", "2026-11-24T12:00:15Z"

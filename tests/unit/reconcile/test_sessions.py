@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from pgpool_operator.cluster.kinds import PGBUDGET, PGPOOL, POD
+from pgpool_pooler.contract import LEFT_NOTHING
 from tests.support.shop import PORT, report_end
 from tests.support.town import Backend, Town
 
@@ -62,6 +65,23 @@ async def test_when_a_pod_in_session_mode_has_ended_the_others_keep_theirs_until
     await town.settle()
     assert town.reserved("shop", HOST)["s-4"] == before["s-4"], "it has ended, its backends may be there"
     assert [town.caps()[pod] for pod in staying] == [before[pod] for pod in staying]
+
+
+@pytest.mark.parametrize(("last_word", "left"), [(LEFT_NOTHING, 0), ("", 8)])
+async def test_a_pod_in_session_mode_that_says_it_left_nothing_is_freed_where_postgresql_notices_no_end(
+    last_word: str, left: int
+) -> None:
+    town = Town(behind={HOST: (Backend(HOST, detects_dead_clients=False),)})
+    town.pool("shop/s", HOST, write={"replicas": 2}, poolMode="session")
+    await town.settle()
+    last = town.server.there(POD, "s-2")
+    report_end(last, last_word)
+    town.server.save(POD, last)
+    town.watch()
+    await town.settle()
+    town.clock.now += 60
+    await town.settle()
+    assert town.reserved("shop", HOST).get("s-2", 0) == left
 
 
 async def test_pods_that_a_kubelet_refused_take_no_part_in_shares() -> None:

@@ -62,6 +62,7 @@ def a_grant(pod: str, state: GrantState = GrantState.ACTIVE, reserved: int = 12)
         generation=4,
         state=state,
         since=NOON,
+        detects_dead_clients=True,
     )
 
 

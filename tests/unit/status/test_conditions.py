@@ -27,6 +27,9 @@ from tests.unit.status.example import (
     said_before,
 )
 
+UNNOTICED = a_grant("app-rw-x2k4p", GrantState.UNKNOWN, reserved=8).model_copy(
+    update={"detects_dead_clients": False}
+)
 HELD = (a_grant("app-rw-1", reserved=16), a_grant("app-rw-x2k4p", GrantState.UNKNOWN, reserved=8))
 NO_KEY = Problem(
     field="auth.userSecrets[0]", text="Secret main-app has no key password", reason="SecretInvalid"
@@ -297,6 +300,21 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
             "kubelet reports it ended, Node w3 is tainted out-of-service, or by: kubectl -n shop patch pgbudget "
             "main-1 --type=merge "
             '-p \'{"spec":{"release":["app-rw-x2k4p"]}}\'',
+        ),
+        (
+            but_primary(grants=(UNNOTICED,)),
+            "Ready",
+            "app-rw-x2k4p (node w3) may still hold 8 of 24 on main-1: PostgreSQL does not notice there when a "
+            "client has vanished; once it has no backend in pg_stat_activity, to be freed by: kubectl -n shop "
+            'patch pgbudget main-1 --type=merge -p \'{"spec":{"release":["app-rw-x2k4p"]}}\'',
+        ),
+        (
+            but_primary(grants=(UNNOTICED, a_grant("app-rw-7f9d4", GrantState.UNKNOWN, reserved=4))),
+            "Ready",
+            "app-rw-x2k4p (node w3) may still hold 8 of 24 on main-1: PostgreSQL does not notice there when a "
+            "client has vanished; app-rw-7f9d4 (node w3) is not proven gone and may still hold 4 of 24 on main-1; "
+            "freed when the kubelet reports them ended, Node w3 is tainted out-of-service, or by: kubectl -n shop "
+            'patch pgbudget main-1 --type=merge -p \'{"spec":{"release":["app-rw-7f9d4","app-rw-x2k4p"]}}\'',
         ),
         (LIMITED, "Ready", f"write wants 14 pods, gets 2: {NO_ROOM}"),
         (

@@ -44,6 +44,10 @@ class EngineProcess(Protocol):
     def pid(self) -> int | None:
         """The process, as long as it lives."""
 
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None before it has ended."""
+
     async def start(self, argv: list[str]) -> None:
         """Start it."""
 
@@ -181,6 +185,7 @@ class PgBouncer:
 
     async def stop_accepting(self) -> None:
         """See Engine. SIGTERM stops listening on TCP at once (PgBouncer >= 1.23); the console stays."""
+        self._log.cut_off = 0
         self._process.send(signal.SIGTERM)
         self._hanging_up = True
         await self._hang_up_idle()
@@ -195,6 +200,11 @@ class PgBouncer:
         self._process.send(signal.SIGKILL)
         await self._console.close()
         await self._process.wait()
+
+    async def ended_clean(self) -> bool:
+        """See Engine. All that it wrote has been read when the wait is over."""
+        await self._process.wait()
+        return self._process.status == 0 and not self._log.cut_off
 
     async def _set_login_timeout(self) -> None:
         """At once, without a RELOAD. The next file says the same, so that no RELOAD ends who waits at its login."""

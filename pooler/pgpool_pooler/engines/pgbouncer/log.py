@@ -34,6 +34,8 @@ _FULL: Final = (
 _CRASHED: Final = "server conn crashed?"
 """Also what PgBouncer says of a connection whose TLS handshake failed."""
 _LOST: Final = (_CRASHED, "server connection closed", "terminating connection")
+_CUT_OFF: Final = "client disconnect"
+"""How reasons begin to close a connection whose client went in a query or a transaction (PgBouncer's objects.c)."""
 _LOGIN: Final = ("failed to answer authreq", "login failed", "exec_on_connect query failed")
 """PgBouncer cannot log in with what it knows of the user (e.g. a verifier that the server does not have)."""
 _REASON_LENGTH: Final = 120
@@ -72,6 +74,8 @@ class LogReader:
 
     def __init__(self) -> None:
         self._errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
+        self.cut_off = 0
+        """Connections that were closed in a query or a transaction, since somebody set this to 0."""
         self._login_reason = ""
         self._tls_reason = ""
 
@@ -89,6 +93,7 @@ class LogReader:
         if closed["side"] == "C":
             self._tls_reason = ""
             return None
+        self.cut_off += closed["reason"].startswith(_CUT_OFF)
         return self._failure(closed["database"], closed["user"], closed["reason"])
 
     def errors(self) -> str:
