@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import yaml
 
+from e2e import words
 from e2e.kube import GENEROUS_SECONDS, Kubectl, KubectlError, Object, condition, eventually
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -247,10 +248,11 @@ class Pool:
         self.wait_serving()
 
         def whole() -> bool:
-            status = (self.kubectl.get("pgbudget", PRIMARY) or {})["status"]
-            states = {grant["state"] for grant in status["grants"]}
-            assert status["reserved"] == status["connections"] == BUDGET, f"{status['reserved']} reserved"
-            assert states == {"Active"}, f"{states}"
+            budget = self.kubectl.get("pgbudget", PRIMARY)
+            assert budget is not None, f"PgBudget {PRIMARY} is gone"
+            status, said = budget["status"], words.of_unsettled(budget)
+            assert status["reserved"] == status["connections"] == BUDGET, said
+            assert {grant["state"] for grant in status["grants"]} == {"Active"}, said
             return True
 
         eventually("the whole budget is reserved by active pods", whole)
