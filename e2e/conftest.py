@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from e2e import picture
 from e2e.cluster import kubeconfig, kubectl
 from e2e.kube import Kubectl, eventually
 from e2e.world import OPERATOR_NAMESPACE, Pool, Postgres, install_operator, sample_pool
@@ -22,18 +23,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="1", help="of the mixtures of faults to play: 7, or 1-60")
 
 
-def pytest_exception_interact(node: pytest.Item, report: pytest.TestReport) -> None:
-    """Tell at once what has failed: the run is long, and one that is cut short never gets to its summary."""
+def pytest_exception_interact(
+    node: pytest.Item | pytest.Collector,
+    call: pytest.CallInfo[Any],
+    report: pytest.TestReport | pytest.CollectReport,
+) -> None:
+    """Tell at once what has failed and how the cluster is: the run is long, and may be cut short before its end."""
     writer = node.config.get_terminal_writer()
     writer.line()
     writer.line(report.longreprtext)
+    if isinstance(node, pytest.Item) and call.excinfo is not None:
+        for line in picture.once(call.excinfo.value, cluster()):
+            writer.line(line)
+
+
+def cluster() -> Kubectl:
+    """The cluster of the tests, whether or not it is there."""
+    return Kubectl(kubectl(), Path(os.environ.get("KUBECONFIG", str(kubeconfig()))), NAMESPACE)
 
 
 @pytest.fixture(scope="session")
 def kube() -> Kubectl:
-    path = Path(os.environ.get("KUBECONFIG", str(kubeconfig())))
-    assert path.exists(), f"{path} is not there: run `make up` first"
-    return Kubectl(kubectl(), path, NAMESPACE)
+    found = cluster()
+    assert found.kubeconfig.exists(), f"{found.kubeconfig} is not there: run `make up` first"
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +87,14 @@ def pools(kube: Kubectl) -> Iterator[MakePool]:
     for pool in made:
         kube("delete", "pgpool", pool.name, "--ignore-not-found")
     names = [pool.name for pool in made]
-    eventually("no pooler pod and no budget is left", lambda: not leftovers(kube, names))
+    eventually("no pooler pod and no budget is left", lambda: nothing_left(kube, names))
+
+
+def nothing_left(kube: Kubectl, names: Sequence[str] = ()) -> bool:
+    """For `eventually`: raises AssertionError with what is left."""
+    found = leftovers(kube, names)
+    assert not found, f"left are {', '.join(found)}"
+    return True
 
 
 def leftovers(kube: Kubectl, names: Sequence[str] = ()) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -180,9 +180,20 @@ def caps(pool: Pool) -> dict[str, int]:
     return {grant["pod"]: grant["cap"] for grant in budget["status"]["grants"]}
 
 
+def wait_for_caps(what: str, pool: Pool, enough: Callable[[dict[str, int]], bool]) -> None:
+    """Wait until the connections are split as they should be."""
+
+    def check() -> bool:
+        found = caps(pool)
+        assert enough(found), f"{found}"
+        return True
+
+    eventually(what, check, LONG_SECONDS)
+
+
 def moved_to(pool: Pool, name: str) -> None:
     """Wait until nearly the whole budget is one pod's."""
-    eventually(f"nearly all is {name}'s", lambda: caps(pool)[name] >= BUDGET - 4, LONG_SECONDS)
+    wait_for_caps(f"nearly all is {name}'s", pool, lambda found: found[name] >= BUDGET - 4)
 
 
 def counters(pod: Object) -> Mapping[str, float]:
@@ -214,7 +225,7 @@ def test_the_budget_follows_clients_that_sit_on_one_pod_and_turns_with_them(
         moved_to(pool, names[0])
         assert caps(pool)[names[1]] >= 1
         with Crowd(kube, "load-second", pool.dsn_of(second), SKEWED_CLIENTS, HOLDING) as other:
-            eventually("both have their part", lambda: min(caps(pool).values()) >= BUDGET // 3, LONG_SECONDS)
+            wait_for_caps("both have their part", pool, lambda found: min(found.values()) >= BUDGET // 3)
             results = [one.stop()]
             moved_to(pool, names[1])
             moved = mean_wait(second)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.conftest import leftovers, pools
+from e2e.conftest import nothing_left, pools
 from e2e.faults.chaos import mixture
 from e2e.faults.everything import FAULTS
 from e2e.faults.operators import Operators
@@ -56,7 +56,7 @@ def _clear(inside: Kubectl) -> None:
     """Take away what a run that was interrupted has left."""
     inside("delete", "pods", "--selector=pgpool.dev/e2e=load", "--grace-period=0", "--force")
     inside("delete", "pgpools", "--all")
-    eventually("nothing is left of an earlier run", lambda: not leftovers(inside))
+    eventually("nothing is left of an earlier run", lambda: nothing_left(inside))
 
 
 def test_the_budget_holds_through_a_fault(stage: Stage, fault_name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster.metrics_server import ensure_metrics_server, remove_metrics_server
-from e2e.conftest import MakePool, leftovers
+from e2e.conftest import MakePool, nothing_left
 from e2e.judge.load import Crowd
 from e2e.judge.watch import report, watched
 from e2e.kube import Kubectl, Object, condition, eventually
@@ -85,6 +85,13 @@ def wants(pool: Pool) -> int:
     return int(pool.object()["spec"]["write"]["replicas"])
 
 
+def asks_for(pool: Pool, count: int) -> bool:
+    """For `eventually`: raises AssertionError with what the HPA sees until the spec asks for so many write pods."""
+    found, hpa = wants(pool), pool.kubectl.get("hpa", pool.name) or {}
+    assert found == count, f"it asks for {found}; the HPA: {hpa.get('status')}"
+    return True
+
+
 def runs(pool: Pool, count: int) -> bool:
     """Whether that many write pods run, all of them Ready, and no other."""
     pods = pool.pods("write")
@@ -112,10 +119,10 @@ def test_an_hpa_scales_the_write_endpoint(
         assert wants(pool) == 2
         with Crowd(kube, "load", pool.dsn(), CLIENTS, SCRIPT) as crowd:
             eventually("the HPA asks for more", lambda: wants(pool) > 2, LONG_SECONDS)
-            eventually("the HPA asks for the most", lambda: wants(pool) == 4, LONG_SECONDS)
+            eventually("the HPA asks for the most", lambda: asks_for(pool, 4), LONG_SECONDS)
             eventually("four pods are Ready", lambda: runs(pool, 4), LONG_SECONDS)
             result = crowd.stop()
-        eventually("the HPA asks for the least", lambda: wants(pool) == 2, LONG_SECONDS)
+        eventually("the HPA asks for the least", lambda: asks_for(pool, 2), LONG_SECONDS)
         eventually("two pods are Ready", lambda: runs(pool, 2), LONG_SECONDS)
         pool.wait_serving(within=LONG_SECONDS)
     report("scaled by an HPA", seen, result)
@@ -163,7 +170,7 @@ def test_applying_the_manifest_without_replicas_again_changes_nothing(
 
 def rest_with_three(pool: Pool) -> None:
     """Wait until the HPA has asked for three pods, and looks at their CPU."""
-    eventually("the HPA asks for three", lambda: wants(pool) == 3, LONG_SECONDS)
+    eventually("the HPA asks for three", lambda: asks_for(pool, 3), LONG_SECONDS)
     eventually("three pods are Ready", lambda: runs(pool, 3), LONG_SECONDS)
     eventually("the HPA knows the pods' CPU", lambda: measured(pool), LONG_SECONDS)
     pool.wait_serving(within=LONG_SECONDS)
@@ -184,7 +191,7 @@ def applied(kube: Kubectl, name: str, way: tuple[str, ...]) -> Iterator[Pool]:
         yield pool
     finally:
         kube("delete", "pgpool", pool.name)
-        eventually("no pooler pod and no budget is left", lambda: not leftovers(kube, [pool.name]))
+        eventually("no pooler pod and no budget is left", lambda: nothing_left(kube, [pool.name]))
 
 
 def asked(pool: Pool) -> dict[str, Any]:

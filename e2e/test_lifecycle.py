@@ -3,7 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from e2e.conftest import MakePool, leftovers
+from e2e.conftest import MakePool, leftovers, nothing_left
 from e2e.kube import GENEROUS_SECONDS, Kubectl, Object, eventually
 from e2e.world import ask_agent
 
@@ -32,7 +32,7 @@ def test_deleting_the_pool_removes_every_child_and_the_empty_budgets(
     make_pool()
     assert leftovers(kube)
     kube("delete", "pgpool", "app")
-    eventually("everything is gone", lambda: not leftovers(kube))
+    eventually("everything is gone", lambda: nothing_left(kube))
 
 
 def test_removing_an_endpoint_removes_its_children_only(make_pool: MakePool, kube: Kubectl) -> None:

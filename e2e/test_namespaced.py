@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.kube import Kubectl, eventually
-from e2e.world import OPERATOR_NAMESPACE, REPOSITORY, Pool, Postgres, leader, sample_pool
+from e2e.world import OPERATOR_NAMESPACE, REPOSITORY, Pool, Postgres, operators_away, sample_pool
 
 NAMESPACE = "databases"
 """The one that the overlay names."""
@@ -15,20 +15,17 @@ NAMESPACE = "databases"
 def installed(operator: Kubectl, kube: Kubectl) -> Iterator[Kubectl]:
     """The overlay in its namespace, while the operator for all namespaces is away."""
     inside = kube.within(NAMESPACE)
-    operator("scale", "deployment/pgpool-operator", "--replicas=0")
-    eventually("the operator for all namespaces is away", lambda: not leader(operator))
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    inside.within("").apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": restricted}}
-    )
-    Postgres(inside).create()
     overlay = str(REPOSITORY / "manifests/namespaced")
-    inside.within("")("apply", "--server-side", "--force-conflicts", "-k", overlay)
-    inside("rollout", "status", "deployment/pgpool-operator", "--timeout=240s")
-    yield inside
-    inside.within("")("delete", "namespace", NAMESPACE)
-    operator("scale", "deployment/pgpool-operator", "--replicas=2")
-    eventually("the operator for all namespaces leads", lambda: leader(operator))
+    with operators_away(operator):
+        inside.within("").apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": restricted}}
+        )
+        Postgres(inside).create()
+        inside.within("")("apply", "--server-side", "--force-conflicts", "-k", overlay)
+        inside("rollout", "status", "deployment/pgpool-operator", "--timeout=240s")
+        yield inside
+        inside.within("")("delete", "namespace", NAMESPACE)
 
 
 def test_it_serves_its_namespace_and_may_do_nothing_elsewhere(installed: Kubectl) -> None:

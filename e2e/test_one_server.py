@@ -10,6 +10,7 @@ from e2e.judge.load import Crowd
 from e2e.judge.watch import report, watched
 from e2e.kube import Kubectl, Object, condition, eventually
 from e2e.test_budget import SCRIPT
+from e2e.words import of_unsettled
 from e2e.world import BUDGET, USER, Postgres, secret
 
 CLIENTS = 100
@@ -166,12 +167,15 @@ def test_two_names_of_one_server_are_named_and_share_its_budget(
             assert sum(held) <= BUDGET, f"{held}"
             return bool(held[1] <= 2 * FLOOR)
 
+        def whole() -> bool:
+            found = ledger(kube, host)
+            assert found["status"]["reserved"] == BUDGET, of_unsettled(found)
+            return True
+
         eventually("both reserve the server's budget together", together)
         kube("delete", "pgpool", "batch")
         wait_for_reason(kube, host, "InUse")
-        eventually(
-            "all of it is the first one's", lambda: bool(ledger(kube, host)["status"]["reserved"] == BUDGET)
-        )
+        eventually("all of it is the first one's", whole)
         result = crowd.stop()
     report("two names", seen, result)
     assert 0 < seen.log.peak <= BUDGET + 2 * FLOOR, "floors are granted before anybody knows"

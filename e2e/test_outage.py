@@ -4,7 +4,6 @@ import asyncio
 import shlex
 import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -13,7 +12,7 @@ from e2e.cluster.shell import run
 from e2e.conftest import MakePool, pools
 from e2e.judge.application import Application
 from e2e.kube import Kubectl, Object, eventually
-from e2e.world import OPERATOR_SELECTOR, Pool, Postgres, ask_agent, leader, query_at
+from e2e.world import Pool, Postgres, ask_agent, operators_away, query_at
 
 KILL_ENGINE = """
 import os, pathlib, signal
@@ -28,34 +27,18 @@ WORKERS = 40
 
 @pytest.fixture(scope="module")
 def pool(kube: Kubectl, operator: Kubectl, database: Postgres) -> Iterator[Pool]:
-    del database
+    del operator, database
     with pools(kube) as make:
         # A short drain, because a pod that goes while nobody watches is waited for as long as it may take.
         yield make(timeouts={"drainSeconds": 5})
-        bring_back(operator)
 
 
 @pytest.fixture
 def no_operator(operator: Kubectl, pool: Pool) -> Iterator[None]:
     """The operator is scaled to nothing, after it has brought the pool to rest."""
     pool.wait_serving()
-    with scaled_down(operator):
+    with operators_away(operator):
         yield
-
-
-@contextmanager
-def scaled_down(operator: Kubectl) -> Iterator[None]:
-    operator("scale", "deployment/pgpool-operator", "--replicas=0")
-    eventually("no operator runs", lambda: not operator.list("pods", OPERATOR_SELECTOR))
-    yield
-    bring_back(operator)
-
-
-def bring_back(operator: Kubectl) -> None:
-    operator("scale", "deployment/pgpool-operator", "--replicas=2")
-    # One that is told to stop while it starts only stops when it is killed, 30 s later.
-    operator("rollout", "status", "deployment/pgpool-operator", "--timeout=240s")
-    eventually("an operator leads", lambda: leader(operator))
 
 
 def test_pools_serve_on_without_an_operator(pool: Pool, no_operator: None) -> None:
@@ -93,7 +76,7 @@ def test_a_killed_container_comes_back_on_its_last_grant(pool: Pool, no_operator
 
 def test_a_new_pod_waits_for_the_operator_and_says_so(pool: Pool, operator: Kubectl) -> None:
     pool.wait_serving()
-    with scaled_down(operator):
+    with operators_away(operator):
         old, *others = pool.pods("write")
         pool.kubectl("delete", "pod", old["metadata"]["name"])
         known = {other["metadata"]["uid"] for other in others}

@@ -13,7 +13,7 @@ from e2e.audit import Mark, Write
 from e2e.kube import Kubectl, Object, condition, eventually
 from e2e.storm.pods import SimulatedPods, proxied
 from e2e.storm.program import Program, Usage, operators_kubeconfig
-from e2e.world import OPERATOR_SELECTOR, leader, sample_pool
+from e2e.world import operators_away, sample_pool
 
 NAMESPACE = "e2e-storm"
 FEW, MANY = 50, 200
@@ -27,13 +27,8 @@ NO_NODE = {"pgpool.dev/no-node-has-this": "true"}
 @pytest.fixture
 def alone(operator: Kubectl) -> Iterator[None]:
     """The cluster's own operator is away meanwhile."""
-    operator("scale", "deployment/pgpool-operator", "--replicas=0")
-    try:
-        eventually("no operator runs", lambda: not operator.list("pods", OPERATOR_SELECTOR))
+    with operators_away(operator):
         yield
-    finally:
-        operator("scale", "deployment/pgpool-operator", "--replicas=2")
-        eventually("an operator leads", lambda: leader(operator))
 
 
 @pytest.fixture

@@ -11,11 +11,14 @@ from typing import Any
 import psycopg
 import yaml
 
+from e2e import words
 from e2e.kube import GENEROUS_SECONDS, Kubectl, KubectlError, Object, condition, eventually
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OPERATOR_NAMESPACE = "pgpool-system"
 OPERATOR_SELECTOR = "app.kubernetes.io/name=pgpool-operator"
+OPERATORS = 2
+"""The Deployment's replicas, as its manifest has them."""
 LEASE = "pgpool-operator"
 BUDGET = 24
 """Of the sample database: 8 CPUs by container limit, 3 connections each."""
@@ -57,6 +60,28 @@ def leader(system: Kubectl) -> str | None:
     pods = system.list("pods", OPERATOR_SELECTOR)
     staying = {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
     return holder if holder in staying else None
+
+
+@contextmanager
+def operators_away(system: Kubectl) -> Iterator[None]:
+    """The cluster's own operators are scaled to nothing while the block runs; after it one of them leads again."""
+    deployment = "deployment/pgpool-operator"
+    try:
+        system("scale", deployment, "--replicas=0")
+        eventually("no operator runs in the cluster", lambda: _none_runs(system))
+        yield
+    finally:
+        system("scale", deployment, f"--replicas={OPERATORS}")
+        # One that is told to stop while it starts only stops when it is killed, 30 s later.
+        system("rollout", "status", deployment, "--timeout=240s")
+        eventually("an operator in the cluster leads", lambda: leader(system))
+
+
+def _none_runs(system: Kubectl) -> bool:
+    """For `eventually`: raises AssertionError with the operators that are still there."""
+    names = [pod["metadata"]["name"] for pod in system.list("pods", OPERATOR_SELECTOR)]
+    assert not names, ", ".join(names)
+    return True
 
 
 @dataclass(frozen=True)
@@ -223,10 +248,11 @@ class Pool:
         self.wait_serving()
 
         def whole() -> bool:
-            status = (self.kubectl.get("pgbudget", PRIMARY) or {})["status"]
-            states = {grant["state"] for grant in status["grants"]}
-            assert status["reserved"] == status["connections"] == BUDGET, f"{status['reserved']} reserved"
-            assert states == {"Active"}, f"{states}"
+            budget = self.kubectl.get("pgbudget", PRIMARY)
+            assert budget is not None, f"PgBudget {PRIMARY} is gone"
+            status, said = budget["status"], words.of_unsettled(budget)
+            assert status["reserved"] == status["connections"] == BUDGET, said
+            assert {grant["state"] for grant in status["grants"]} == {"Active"}, said
             return True
 
         eventually("the whole budget is reserved by active pods", whole)

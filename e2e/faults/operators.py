@@ -22,7 +22,7 @@ import yaml
 from e2e.cluster.images import POOLER
 from e2e.faults.proxy import HOST, Counters, Policy
 from e2e.kube import Kubectl, Object, eventually
-from e2e.world import LEASE, OPERATOR_NAMESPACE, OPERATOR_SELECTOR, REPOSITORY, leader
+from e2e.world import LEASE, OPERATOR_NAMESPACE, REPOSITORY, operators_away
 
 RESTART_SECONDS = 1.0
 """From the end of an operator to its next start."""
@@ -30,8 +30,7 @@ GRACE_SECONDS = 30.0
 """From SIGTERM to SIGKILL, as a kubelet's default."""
 
 _OPERATOR = "pgpool-operator"
-"""The Deployment and its ServiceAccount."""
-_REPLICAS = 2
+"""The ServiceAccount, and what is made for it in another namespace."""
 _IN_A_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _DIE_WITH_THIS = ("setpriv", "--pdeathsig", "KILL")
 """Whatever ends the tests, even SIGKILL, ends what they have started."""
@@ -61,7 +60,7 @@ class Operators:
         self._control = f"http://{HOST}:{control}/ports"
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stack.enter_context(_resting(self._kubectl))
+            stack.enter_context(operators_away(self._kubectl))
             stack.enter_context(self._proxy(control, directory))
             for index in range(self._count):
                 process = self._operator(index, ports[index :: self._count], directory)
@@ -304,20 +303,6 @@ def _leads(process: _Supervised, kubectl: Kubectl) -> bool:
     lease = kubectl.get("lease", LEASE) or {}
     holder = lease.get("spec", {}).get("holderIdentity")
     return process.pid is not None and holder == f"{socket.gethostname()}_{process.pid}"
-
-
-@contextmanager
-def _resting(operator: Kubectl) -> Iterator[None]:
-    """The cluster's own operators are scaled to nothing."""
-    scale = ("scale", f"deployment/{_OPERATOR}")
-    try:
-        operator(*scale, "--replicas=0")
-        eventually("no operator runs in the cluster", lambda: not operator.list("pods", OPERATOR_SELECTOR))
-        yield
-    finally:
-        operator(*scale, f"--replicas={_REPLICAS}")
-        operator("rollout", "status", f"deployment/{_OPERATOR}", "--timeout=240s")
-        eventually("an operator in the cluster leads", lambda: leader(operator))
 
 
 def _lease_rights(namespace: str) -> tuple[Object, Object]:

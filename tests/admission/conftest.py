@@ -2,6 +2,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,12 +10,26 @@ import yaml
 from kubernetes import client, config
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from e2e import picture
+from e2e.cluster import kubectl
+from e2e.kube import Kubectl
 from pgpool_operator.api import crd
 
 from .resources import Resources
 
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 FIELD_MANAGER = "pgpool-operator-tests"
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]) -> None:
+    """How the cluster is when a test has failed."""
+    if isinstance(node, pytest.Item) and call.excinfo is not None:
+        writer = node.config.get_terminal_writer()
+        writer.line()
+        writer.line(f"{node.nodeid} failed ({call.when})")
+        cluster = Kubectl(kubectl(), Path(os.environ.get("KUBECONFIG", "")), "")
+        for line in picture.once(call.excinfo.value, cluster):
+            writer.line(line)
 
 
 @pytest.fixture(scope="session")
