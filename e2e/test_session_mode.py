@@ -13,6 +13,7 @@ from e2e.kube import Object, eventually
 from e2e.world import BUDGET, PRIMARY, USER, Pool, Postgres
 
 DRAIN_SECONDS = 10
+SLEEP = "SELECT pg_sleep(600)"
 SHARE = BUDGET // 3
 """Of each of two pods: there is room for one more."""
 
@@ -77,29 +78,26 @@ def test_a_query_that_outlives_its_pod_is_counted_until_it_has_ended_and_a_perso
     pool: Pool, database: Postgres
 ) -> None:
     [pod, _] = pool.pods()
-    address = pod["status"]["podIP"]
-    asleep = (
-        f"SELECT pid FROM pg_stat_activity WHERE client_addr = '{address}' AND query LIKE '%pg_sleep(600)'"
-    )
-    with watched(database, frozenset({USER})) as seen:
-        # The first session's reset takes away what the pooler has set on the connection for PostgreSQL to notice.
-        with psycopg.connect(pool.dsn_of(pod)) as connection:
-            connection.execute("SELECT 1")
-        sleeper = psycopg.connect(pool.dsn_of(pod), autocommit=True).pgconn
-        sleeper.send_query(b"SELECT pg_sleep(600)")
-        eventually("the query runs", lambda: database.query(asleep))
+    asleep = "SELECT pid FROM pg_stat_activity WHERE client_addr = %s AND query = %s"
+    its_own = (pod["status"]["podIP"], SLEEP)
+    # The first session's reset takes away what the pooler has set on the connection for PostgreSQL to notice.
+    with psycopg.connect(pool.dsn_of(pod)) as connection:
+        connection.execute("SELECT 1")
+    with (
+        watched(database, frozenset({USER})) as seen,
+        contextlib.closing(psycopg.connect(pool.dsn_of(pod), autocommit=True)) as session,
+    ):
+        session.pgconn.send_query(SLEEP.encode())
+        eventually("the query runs", lambda: database.query(asleep, its_own))
         pool.kubectl("delete", "pod", pod["metadata"]["name"])
         told = pool.wait_for("BudgetSatisfied", "False", "BudgetHeld")
-        left = database.query(asleep)
-        assert len(left) == 1, "PostgreSQL has not noticed"
-        status = (pool.kubectl.get("pgbudget", PRIMARY) or {})["status"]
-        assert status["unknown"] == SHARE
+        [(backend,)] = database.query(asleep, its_own)
+        assert (pool.kubectl.get("pgbudget", PRIMARY) or {})["status"]["unknown"] == SHARE
         assert "PostgreSQL does not notice there when a client has vanished" in told["message"]
-        database.query(f"SELECT pg_terminate_backend({left[0][0]})")
+        database.query("SELECT pg_terminate_backend(%s)", (backend,))
         program, *arguments = shlex.split(told["message"].partition(", to be freed by: ")[2])
         assert program == "kubectl"
         pool.kubectl(*arguments)
         wait_shared(pool)
-    sleeper.finish()
     assert 0 < seen.log.peak <= BUDGET
     assert 0 < seen.samples.peak <= BUDGET
