@@ -80,9 +80,6 @@ def test_a_query_that_outlives_its_pod_is_counted_until_it_has_ended_and_a_perso
     [pod, _] = pool.pods()
     asleep = "SELECT pid FROM pg_stat_activity WHERE client_addr = %s AND query = %s"
     its_own = (pod["status"]["podIP"], SLEEP)
-    # The first session's reset takes away what the pooler has set on the connection for PostgreSQL to notice.
-    with psycopg.connect(pool.dsn_of(pod)) as connection:
-        connection.execute("SELECT 1")
     with (
         watched(database, frozenset({USER})) as seen,
         contextlib.closing(psycopg.connect(pool.dsn_of(pod), autocommit=True)) as session,
@@ -93,7 +90,7 @@ def test_a_query_that_outlives_its_pod_is_counted_until_it_has_ended_and_a_perso
         told = pool.wait_for("BudgetSatisfied", "False", "BudgetHeld")
         [(backend,)] = database.query(asleep, its_own)
         assert (pool.kubectl.get("pgbudget", PRIMARY) or {})["status"]["unknown"] == SHARE
-        assert "PostgreSQL does not notice there when a client has vanished" in told["message"]
+        assert "where PostgreSQL does not notice that a client has vanished" in told["message"]
         database.query("SELECT pg_terminate_backend(%s)", (backend,))
         program, *arguments = shlex.split(told["message"].partition(", to be freed by: ")[2])
         assert program == "kubectl"

@@ -17,7 +17,8 @@ for the kill (seen: 2.4 s).
 """
 
 HOLD_REPORTED_SECONDS = 2.0
-"""After the kubelet reported the end: the kernel sent FIN, the server looks every second."""
+"""After the kubelet reported the end: the kernel sent FIN, and the server looks every second, or nothing works that
+would have to look."""
 
 HOLD_INFERRED_SECONDS = 25.0
 """Without a FIN: tcp_user_timeout on the server's side ends it after 20 s, and up to one keepalive more."""
@@ -39,7 +40,7 @@ class Life(StrEnum):
     DEAD_REPORTED = "DeadReported"
     """The kubelet said that all its containers ended, and that it starts none again."""
     DEAD_CLEAN = "DeadClean"
-    """And its agent, that it left no backend that works."""
+    """And its agent said that it left no backend that works."""
     DEAD_INFERRED = "DeadInferred"
     """Its node's kubelet is alive and would have killed it, or the node was declared out of service."""
     UNKNOWN = "Unknown"
@@ -72,8 +73,8 @@ class PodFacts:
     """The longest that its kubelet may let it go on once it kills it. One that never saw the deletion goes by the
     spec, whatever the deletion said."""
     left_nothing: bool = False
-    """Its agent's last word, which the kubelet reports with the container's end: each connection was closed while
-    no query ran on it, and the server has confirmed that."""
+    """Its agent's last word, which the kubelet reports with the container's end: each connection was closed between
+    two transactions, and the server has confirmed that."""
     gone_since: float | None = None
     """When the object was first found missing, or finished without the end of all containers: since then a kubelet
     that looks kills what runs of it. None of a pod that is there: nobody waits for that."""

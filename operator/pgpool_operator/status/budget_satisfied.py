@@ -96,19 +96,15 @@ def held_message(
 
 
 def _holds(pod: str, grant: GrantRecord, budget: str) -> str:
-    if not _noticed(grant):
-        what = f"may still hold {grant.reserved} of {budget}"
-        return (
-            f"{pod} (node {_node(grant)}) {what}: PostgreSQL does not notice there when a client has vanished"
-        )
-    return f"{pod} (node {_node(grant)}) is not proven gone and may still hold {grant.reserved} of {budget}"
+    blind = "" if _noticed(grant) else ", where PostgreSQL does not notice that a client has vanished"
+    return f"{pod} (node {_node(grant)}) is not proven gone and may still hold {grant.reserved} of {budget}{blind}"
 
 
 def _freed(held: Sequence[GrantRecord]) -> str:
     """When that is without a person, and else what a person has to see first."""
     noticed = [grant for grant in held if _noticed(grant)]
     if not noticed:
-        whose = "it has" if len(held) == 1 else "they have"
+        whose = "it has ended and has" if len(held) == 1 else "they have ended and have"
         return f"once {whose} no backend in pg_stat_activity, to be freed"
     nodes = {_node(grant) for grant in noticed}
     node = f"Node {nodes.pop()}" if len(nodes) == 1 else "their Node"

@@ -11,7 +11,7 @@ UNREADY_SECONDS: Final = 5.0
 """After /readyz fails, clients still arrive until every node has taken the pod out of the Service."""
 _POLL_SECONDS: Final = 0.1
 CUT_OFF_SECONDS: Final = 2.0
-"""For an engine to close what its clients have left, once those are cut off."""
+"""To cut off the last clients; and as long for the engine to close what they have left."""
 
 
 class Clock(Protocol):
@@ -37,11 +37,11 @@ class RealClock:
 
 
 async def drain(engine: Engine, seconds: float, clock: Clock) -> bool:
-    """End the engine within `seconds` and CUT_OFF_SECONDS; returns whether it left no backend that works.
+    """End the engine within `seconds` and twice CUT_OFF_SECONDS; returns whether it left no backend that works.
 
     In the first half each client is disconnected when it is between two transactions, and those in the queue
     are still served. In the second half no transaction starts any more. Who still has a connection at the end is
-    cut off: where a session is idle, its backend is closed as any other.
+    cut off: the backend of an idle session ends, that of a busy one may go on with its query.
     """
     start = clock.now()
     try:
@@ -53,13 +53,20 @@ async def drain(engine: Engine, seconds: float, clock: Clock) -> bool:
                 await engine.finish()
         await _until(engine, start + seconds, clock, clients_too=False)
         if engine.running:
-            with contextlib.suppress(EngineError):
-                await engine.abort_busy()
+            await _cut_off(engine)
             await _until(engine, clock.now() + CUT_OFF_SECONDS, clock, clients_too=False)
     finally:
         if engine.running:
             await engine.kill()
     return await engine.ended_clean()
+
+
+async def _cut_off(engine: Engine) -> None:
+    """`finish` once more, if it was not heard: an engine that waits for its clients waits for its console, too."""
+    with contextlib.suppress(EngineError, TimeoutError):
+        async with asyncio.timeout(CUT_OFF_SECONDS):
+            await engine.finish()
+            await engine.abort_busy()
 
 
 async def _until(engine: Engine, deadline: float, clock: Clock, *, clients_too: bool) -> None:

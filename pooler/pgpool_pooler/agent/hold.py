@@ -9,6 +9,7 @@ The agent waits; it never terminates a backend. By its address it could not tell
 address changes with the pod's sandbox, and the next pod may have it.
 """
 
+import math
 import random
 from collections.abc import Callable
 from typing import Final
@@ -61,7 +62,7 @@ class Lives:
         self.started_at = now
         self._mute_since: float | None = None
         self._hold_until = now
-        self._left = False
+        self._left_until = now
         if lived_before:
             self.ended(now, detects_dead_clients=detects_dead_clients)
 
@@ -88,17 +89,20 @@ class Lives:
 
     def ended(self, now: float, *, detects_dead_clients: bool) -> None:
         """An engine has ended that may have left backends that work."""
-        self._left = True
-        self._wait(now + hold_seconds(detects_dead_clients=detects_dead_clients))
+        hold = hold_seconds(detects_dead_clients=detects_dead_clients)
+        self._wait(now + hold)
+        self._left_until = max(self._left_until, now + hold if detects_dead_clients else math.inf)
 
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
-        self._left = False
         self._wait(now + HOLD_SECONDS)
 
     def left_nothing(self, now: float) -> bool:
-        """Whether no engine of this pod has left a backend that works."""
-        return not self._left or not self.holding(now)
+        """Whether no backend works that an engine of this pod left.
+
+        Where the server does not look for dead clients, nobody knows for how long one does: a hold proves nothing.
+        """
+        return now >= self._left_until
 
     def crashed(self, now: float) -> None:
         """An engine has ended by itself, had to be ended, or did not start."""

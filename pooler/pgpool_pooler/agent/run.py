@@ -24,7 +24,7 @@ from .supervisor import Supervisor
 from .watch import watch
 
 _LEFT_NOTHING = (
-    f"{LEFT_NOTHING}: each connection to a server was closed while no query ran on it, "
+    f"{LEFT_NOTHING}: each connection to a server was closed between two transactions, "
     "and the server has confirmed it"
 )
 
@@ -50,19 +50,19 @@ async def run(settings: Settings) -> None:
     watcher = asyncio.create_task(watch(inputs.directories, supervisor.wake))
     try:
         left_nothing = await supervisor.run()
+        log.info("drained", left_nothing=left_nothing)
+        if left_nothing:
+            _tell_the_kubelet(settings.termination_log)
     finally:
         watcher.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
         await enquiries.stop()
         await runner.cleanup()
-    if left_nothing:
-        _tell_the_kubelet(settings.termination_log)
-    log.info("drained", left_nothing=left_nothing)
 
 
 def _tell_the_kubelet(termination_log: Path) -> None:
-    """The operator need not wait then until the server has noticed; it does without this word."""
+    """Without this word the operator waits until the server has noticed; in session mode, for a person's word."""
     try:
         termination_log.write_text(_LEFT_NOTHING, encoding="utf-8")
     except OSError as error:

@@ -22,6 +22,8 @@ from typing import Final
 
 UNCONFIRMED: Final = ("04", "09", "0B")
 """FIN_WAIT1, LAST_ACK and CLOSING, as the tables have them (include/net/tcp_states.h)."""
+GIVEN_UP_SECONDS: Final = 20.0
+"""What was not confirmed for so long, the kernel may have given up telling: deadPeerSeconds is 25 or more."""
 _TABLES: Final = ("tcp", "tcp6")
 _PROC_NET: Final = Path("/proc/net")
 _LINE: Final = re.compile(
@@ -31,7 +33,7 @@ _LINE: Final = re.compile(
 
 
 def unconfirmed_ends(own_ports: Collection[int], peers: Collection[str], proc_net: Path = _PROC_NET) -> int:
-    """Closed connections to servers that have not confirmed it, now; a table that cannot be read has none."""
+    """Closed connections to servers that have not confirmed it, now; a table that is not there (IPv6) has none."""
     return count_unconfirmed((_read(proc_net / name) for name in _TABLES), own_ports, peers)
 
 
@@ -67,5 +69,5 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 def _read(table: Path) -> str:
     try:
         return table.read_text(encoding="ascii")
-    except OSError:
+    except FileNotFoundError:
         return ""

@@ -35,6 +35,7 @@ from .materials import Materials
 from .reach import Answer, Reachability, matters
 from .report import Facts
 from .settings import Settings
+from .sockets import GIVEN_UP_SECONDS
 from .store import Store
 
 TICK_SECONDS: Final = 1.0
@@ -71,6 +72,8 @@ class Supervisor:
         self._clock = clock
         self._unconfirmed_ends = unconfirmed_ends
         self._unconfirmed = 0
+        self._unconfirmed_since = 0.0
+        self._given_up = False
         self._wake = asyncio.Event()
         self._reach = Reachability()
         self._acknowledgement = Acknowledgement()
@@ -131,7 +134,7 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
-        return self._lives.left_nothing(self._clock.now())
+        return self._lives.left_nothing(self._clock.now()) and not self._given_up
 
     async def _safe_tick(self) -> float:
         """A tick whose failure is reported instead of ending process 1, and with it every client's connection."""
@@ -192,11 +195,14 @@ class Supervisor:
         return acknowledged or self._all_confirmed(view.material.peers)
 
     def _all_confirmed(self, peers: Peers) -> bool:
-        """Whether the servers know of everything that was closed."""
-        before = self._unconfirmed
+        """Whether the servers know of everything that was closed, or the kernel has given up telling them."""
+        now, before = self._clock.now(), self._unconfirmed
         self._unconfirmed = self._unconfirmed_ends(peers.addresses.values())
         if self._unconfirmed and not before:
+            self._unconfirmed_since = now
             log.info("waiting until the server has noticed what was closed", connections=self._unconfirmed)
+        if before and not self._unconfirmed:
+            self._given_up = self._given_up or now - self._unconfirmed_since >= GIVEN_UP_SECONDS
         return not self._unconfirmed
 
     def _holding(self, material: Material) -> bool:
@@ -443,6 +449,8 @@ class Supervisor:
 
     def _begin_drain(self, unready_seconds: float) -> None:
         log.info("draining", seconds=self._settings.drain_seconds)
+        self._engine.expect_end()
+        self._given_up = False
         self._accepts = True
         self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
         self._drain.add_done_callback(lambda _: self.wake())

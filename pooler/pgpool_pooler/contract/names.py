@@ -20,5 +20,6 @@ MONITOR_DATABASE = "pgpool_monitor"
 """The entry that the monitor's one connection is granted for, beside the pool's databases."""
 
 LEFT_NOTHING = "LeftNothing"
-"""First word of the pooler container's termination message: each connection to a server was closed while no query
-ran on it, and the server's kernel has confirmed that. The kubelet reports it with the container's end."""
+"""First word of the pooler container's termination message: since its end began, each connection to a server was
+closed between two transactions, and the server's kernel has confirmed that. The kubelet reports it with the
+container's end."""

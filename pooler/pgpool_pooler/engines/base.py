@@ -307,6 +307,9 @@ class Engine(Protocol):
     async def kill(self) -> None:
         """End the process now, and wait until it is gone."""
 
+    def expect_end(self) -> None:
+        """The process is to end soon: from now on it counts how its connections are closed."""
+
     async def ended_clean(self) -> bool:
         """Whether the process, which is ending or has ended, left no backend that works: it ended as it was asked
-        to, and since `stop_accepting` closed no connection on which a query ran."""
+        to, and since `expect_end` closed each connection between two transactions."""

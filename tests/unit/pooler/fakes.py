@@ -123,6 +123,7 @@ class FakeEngine:
         """Databases where a user has more than his part."""
         self.clean = True
         """Nothing that works is cut off when it ends as it is asked to."""
+        self.expects_end = False
 
     def needs_restart(self, old: Setup, new: Setup) -> bool:
         return old.material.config.parameters.get("pkt_buf") != new.material.config.parameters.get("pkt_buf")
@@ -186,8 +187,11 @@ class FakeEngine:
         self.told.append("kill")
         self.running = self.clean = False
 
+    def expect_end(self) -> None:
+        self.expects_end = True
+
     async def ended_clean(self) -> bool:
-        return self.clean
+        return self.clean and self.expects_end
 
     def _hear(self) -> None:
         if self.mute or not self.running:

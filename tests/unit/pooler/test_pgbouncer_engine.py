@@ -298,36 +298,61 @@ CLOSED = (
 )
 
 
+EXITS = "2026-11-24 20:50:24.894 UTC [1] LOG {whose} connections dropped, exiting"
+
+
 @pytest.mark.parametrize(
-    ("status", "side", "why", "clean"),
+    ("side", "why", "clean"),
     [
-        pytest.param(0, "S", "client disconnect while server was not ready", False, id="in a transaction"),
-        pytest.param(0, "S", "client disconnected with query in progress", False, id="in a query"),
+        pytest.param("S", "pause mode", True, id="free"),
+        pytest.param("S", "server lifetime over", True, id="old"),
         pytest.param(
-            0, "S", "client disconnect before everything was sent to the server", False, id="in an answer"
+            "S", "terminating connection due to administrator command", True, id="ended by PostgreSQL"
         ),
-        pytest.param(0, "S", "unclean server", True, id="between two queries"),
-        pytest.param(0, "C", "client disconnected", True, id="a client that left by itself"),
-        pytest.param(-signal.SIGKILL, "S", "unclean server", False, id="killed"),
-        pytest.param(1, "S", "unclean server", False, id="failed"),
+        pytest.param("S", "successfully sent cancel request", True, id="no backend"),
+        pytest.param("C", "client disconnect", True, id="a client that left by itself"),
+        pytest.param("S", "client disconnect while server was not ready", False, id="in a transaction"),
+        pytest.param("S", "client disconnected with query in progress", False, id="in a query"),
+        pytest.param("S", "query timeout", False, id="in a query that takes too long"),
+        pytest.param("S", "server conn crashed?", False, id="cut off by the network"),
+        pytest.param("S", "words of a later version", False, id="not known"),
     ],
 )
-async def test_it_ends_clean_if_it_ends_by_itself_and_cuts_nothing_off_that_works(
-    status: int, side: str, why: str, *, clean: bool
+async def test_it_ends_clean_if_no_connection_was_closed_that_a_query_may_have_run_on(
+    side: str, why: str, *, clean: bool
 ) -> None:
     world = await started()
-    await world.engine.stop_accepting()
+    world.engine.expect_end()
     world.log.read(parse(CLOSED.format(side=side, why=why)))
-    world.process.end(status)
+    world.log.read(parse(EXITS.format(whose="server")))
+    world.process.end(0)
     assert await world.engine.ended_clean() is clean
 
 
-async def test_whose_clients_vanished_before_it_was_asked_to_end_ends_clean() -> None:
+@pytest.mark.parametrize("whose", ["client", "server"])
+async def test_whose_clients_vanished_before_it_was_asked_to_end_ends_clean(whose: str) -> None:
     world = await started()
     world.log.read(parse(CLOSED.format(side="S", why="client disconnect while server was not ready")))
-    await world.engine.stop_accepting()
+    world.engine.expect_end()
+    world.log.read(parse(EXITS.format(whose=whose)))
     world.process.end(0)
     assert await world.engine.ended_clean()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        pytest.param(0, "SHUTDOWN command issued", id="hurried"),
+        pytest.param(-signal.SIGKILL, EXITS.format(whose="server"), id="killed"),
+        pytest.param(0, CLOSED.format(side="S", why="pause mode"), id="without a word"),
+    ],
+)
+async def test_it_ends_clean_only_if_it_waited_until_it_could_exit(status: int, said: str) -> None:
+    world = await started()
+    world.engine.expect_end()
+    world.log.read(parse(said))
+    world.process.end(status)
+    assert not await world.engine.ended_clean()
 
 
 async def test_only_what_pgbouncer_reads_at_its_start_needs_a_restart() -> None:

@@ -15,6 +15,7 @@ from pgpool_pooler.agent.inputs import Inputs
 from pgpool_pooler.agent.reach import FULL_SECONDS, Answer
 from pgpool_pooler.agent.report import state, unready
 from pgpool_pooler.agent.settings import Identity, Layout, Settings
+from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS
 from pgpool_pooler.agent.store import Store
 from pgpool_pooler.agent.supervisor import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS, Supervisor
 from pgpool_pooler.contract import (
@@ -680,19 +681,50 @@ async def test_a_pod_that_cut_a_query_off_may_have_left_something(serving: Pod) 
     assert not await serving.supervisor.run()
 
 
-async def test_a_pod_whose_engine_has_just_crashed_may_have_left_something(serving: Pod) -> None:
+@pytest.mark.parametrize("notices", [True, False])
+async def test_a_pod_whose_engine_crashed_may_have_left_something_as_long_as_the_server_may_not_have_noticed(
+    serving: Pod, *, notices: bool
+) -> None:
+    serving.enquiries.identity = identity(detects=notices)
+    await serving.settle(1)
     serving.engine.running = False
     await serving.settle()
     serving.supervisor.leave()
     assert not await serving.supervisor.run()
     serving.clock.time += UNDETECTED_HOLD_SECONDS
-    assert await serving.supervisor.run()
+    assert await serving.supervisor.run() is notices
+
+
+async def test_a_clean_end_says_nothing_of_an_engine_that_crashed_before(serving: Pod) -> None:
+    serving.engine.running = False
+    await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert serving.engine.running
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert not await serving.supervisor.run()
 
 
 async def test_a_pod_that_came_back_without_an_engine_may_have_left_something(serving: Pod) -> None:
     serving.boot()
     serving.supervisor.leave()
     assert not await serving.supervisor.run()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(GIVEN_UP_SECONDS - 1, True), (GIVEN_UP_SECONDS + 1, False)])
+async def test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there(
+    serving: Pod, seconds: float, *, told: bool
+) -> None:
+    serving.supervisor.leave()
+    await serving.settle()
+    serving.unconfirmed = 4
+    await drained(serving)
+    running = asyncio.create_task(serving.supervisor.run())
+    await asyncio.sleep(0.1)
+    serving.clock.time += seconds
+    serving.unconfirmed = 0
+    serving.supervisor.wake()
+    assert await running is told
 
 
 async def test_an_engine_that_ended_clean_is_followed_by_the_next_one_as_if_the_server_looked(

@@ -129,7 +129,7 @@ def test_an_engine_may_be_mute_for_a_while() -> None:
 
 async def test_a_drain_hangs_up_first_and_finishes_as_soon_as_the_clients_are_gone() -> None:
     engine, clock = FakeEngine(), FakeClock()
-    engine.running = True
+    engine.running = engine.expects_end = True
     assert await drain(engine, 60, clock)
     assert engine.told == ["stop accepting", "finish"]
     assert clock.now() == 1000.0
@@ -152,13 +152,13 @@ async def test_a_transaction_that_does_not_end_is_cut_off_in_the_end() -> None:
 
     engine.finish = never  # type: ignore[method-assign]
     assert not await drain(engine, 60, clock)
-    assert engine.told == ["stop accepting", "finish", "abort busy", "kill"]
+    assert engine.told == ["stop accepting", "finish", "finish", "abort busy", "kill"]
     assert 1060 <= clock.now() < 1061 + CUT_OFF_SECONDS
 
 
 async def test_an_engine_whose_last_clients_are_cut_off_may_end_by_itself() -> None:
     engine, clock = FakeEngine(), FakeClock()
-    engine.running, engine.clients = True, 1
+    engine.running, engine.expects_end, engine.clients = True, True, 1
 
     async def wait_for_clients() -> None:
         engine.told.append("finish")
@@ -170,7 +170,7 @@ async def test_an_engine_whose_last_clients_are_cut_off_may_end_by_itself() -> N
     engine.finish = wait_for_clients  # type: ignore[method-assign]
     engine.abort_busy = lose_clients  # type: ignore[method-assign]
     assert await drain(engine, 60, clock)
-    assert engine.told == ["stop accepting", "finish", "abort busy"]
+    assert engine.told == ["stop accepting", "finish", "finish", "abort busy"]
     assert 1060 <= clock.now() < 1061
 
 

@@ -304,17 +304,19 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
         (
             but_primary(grants=(UNNOTICED,)),
             "Ready",
-            "app-rw-x2k4p (node w3) may still hold 8 of 24 on main-1: PostgreSQL does not notice there when a "
-            "client has vanished; once it has no backend in pg_stat_activity, to be freed by: kubectl -n shop "
-            'patch pgbudget main-1 --type=merge -p \'{"spec":{"release":["app-rw-x2k4p"]}}\'',
+            "app-rw-x2k4p (node w3) is not proven gone and may still hold 8 of 24 on main-1, where PostgreSQL does "
+            "not notice that a client has vanished; once it has ended and has no backend in pg_stat_activity, to "
+            "be freed by: kubectl -n shop patch pgbudget main-1 --type=merge "
+            '-p \'{"spec":{"release":["app-rw-x2k4p"]}}\'',
         ),
         (
             but_primary(grants=(UNNOTICED, a_grant("app-rw-7f9d4", GrantState.UNKNOWN, reserved=4))),
             "Ready",
-            "app-rw-x2k4p (node w3) may still hold 8 of 24 on main-1: PostgreSQL does not notice there when a "
-            "client has vanished; app-rw-7f9d4 (node w3) is not proven gone and may still hold 4 of 24 on main-1; "
-            "freed when the kubelet reports them ended, Node w3 is tainted out-of-service, or by: kubectl -n shop "
-            'patch pgbudget main-1 --type=merge -p \'{"spec":{"release":["app-rw-7f9d4","app-rw-x2k4p"]}}\'',
+            "app-rw-x2k4p (node w3) is not proven gone and may still hold 8 of 24 on main-1, where PostgreSQL does "
+            "not notice that a client has vanished; app-rw-7f9d4 (node w3) is not proven gone and may still hold 4 "
+            "of 24 on main-1; freed when the kubelet reports them ended, Node w3 is tainted out-of-service, or by: "
+            "kubectl -n shop patch pgbudget main-1 --type=merge "
+            '-p \'{"spec":{"release":["app-rw-7f9d4","app-rw-x2k4p"]}}\'',
         ),
         (LIMITED, "Ready", f"write wants 14 pods, gets 2: {NO_ROOM}"),
         (

@@ -185,7 +185,6 @@ class PgBouncer:
 
     async def stop_accepting(self) -> None:
         """See Engine. SIGTERM stops listening on TCP at once (PgBouncer >= 1.23); the console stays."""
-        self._log.cut_off = 0
         self._process.send(signal.SIGTERM)
         self._hanging_up = True
         await self._hang_up_idle()
@@ -201,10 +200,14 @@ class PgBouncer:
         await self._console.close()
         await self._process.wait()
 
+    def expect_end(self) -> None:
+        """See Engine."""
+        self._log.expect_end()
+
     async def ended_clean(self) -> bool:
         """See Engine. All that it wrote has been read when the wait is over."""
         await self._process.wait()
-        return self._process.status == 0 and not self._log.cut_off
+        return self._process.status == 0 and self._log.ended_clean
 
     async def _set_login_timeout(self) -> None:
         """At once, without a RELOAD. The next file says the same, so that no RELOAD ends who waits at its login."""

@@ -34,8 +34,30 @@ _FULL: Final = (
 _CRASHED: Final = "server conn crashed?"
 """Also what PgBouncer says of a connection whose TLS handshake failed."""
 _LOST: Final = (_CRASHED, "server connection closed", "terminating connection")
-_CUT_OFF: Final = "client disconnect"
-"""How reasons begin to close a connection whose client went in a query or a transaction (PgBouncer's objects.c)."""
+_IN_ORDER: Final = (
+    "pause mode",
+    "server lifetime over",
+    "server idle timeout",
+    "too many servers in the pool",
+    "close_needed",
+    "database configuration changed",
+    "connect string changed",
+    "obsolete connection",
+    "evicted",
+    "idle transaction timeout",
+    "terminating connection",
+    "the database system is ",
+    "connect failed",
+    "successfully sent cancel request",
+    "client gave up on cancel request",
+    "peer server was not necessary anymore",
+    "cancel_wait_timeout",
+)
+"""Why a connection was closed that no backend works on any more: while nobody used it, by PostgreSQL's own word, or
+because it carried but a cancel request. With any other reason a query may have run: a client that went in one, a
+timeout, a network that was cut (disconnect_server in PgBouncer's sources)."""
+_EXITS: Final = ("client connections dropped, exiting", "server connections dropped, exiting")
+"""Of a PgBouncer that waited; one that is hurried (a second signal, SHUTDOWN) closes everything without a word."""
 _LOGIN: Final = ("failed to answer authreq", "login failed", "exec_on_connect query failed")
 """PgBouncer cannot log in with what it knows of the user (e.g. a verifier that the server does not have)."""
 _REASON_LENGTH: Final = 120
@@ -74,8 +96,8 @@ class LogReader:
 
     def __init__(self) -> None:
         self._errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
-        self.cut_off = 0
-        """Connections that were closed in a query or a transaction, since somebody set this to 0."""
+        self._cut_off = 0
+        self._exits = False
         self._login_reason = ""
         self._tls_reason = ""
 
@@ -83,6 +105,7 @@ class LogReader:
         """Take in one line."""
         if line.level in ("ERROR", "FATAL") and not line.text.startswith("C-"):
             self._errors.append(line.text)
+        self._exits = self._exits or line.text in _EXITS
         if login := _LOGIN_FAILED.match(line.text):
             self._login_reason = login["reason"]
         elif line.text.startswith("TLS ") or (line.level == "WARNING" and "TLS" in line.text):
@@ -93,7 +116,7 @@ class LogReader:
         if closed["side"] == "C":
             self._tls_reason = ""
             return None
-        self.cut_off += closed["reason"].startswith(_CUT_OFF)
+        self._cut_off += not closed["reason"].startswith(_IN_ORDER)
         return self._failure(closed["database"], closed["user"], closed["reason"])
 
     def errors(self) -> str:
@@ -103,6 +126,15 @@ class LogReader:
     def forget_errors(self) -> None:
         """Start over."""
         self._errors.clear()
+
+    def expect_end(self) -> None:
+        """From now on count how connections are closed."""
+        self._cut_off, self._exits = 0, False
+
+    @property
+    def ended_clean(self) -> bool:
+        """Whether PgBouncer waited until it could exit, and since `expect_end` cut nothing off that may work."""
+        return self._exits and not self._cut_off
 
     def _failure(self, database: str, user: str, reason: str) -> ServerFailure | None:
         said, self._login_reason = self._login_reason, ""
