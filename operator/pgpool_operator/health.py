@@ -1,8 +1,9 @@
 """Whether this replica still sees the cluster: a listing is compared with what the watches have told.
 
 A watch that is dead without knowing leaves the operator blind while all looks well. So every kind is listed
-now and then; objects that the watch should have told of long ago mean that it is stale, and the liveness
-probe fails. The same listing brings in what a watch lost (deletions across a restart of the stream).
+now and then; versions that the watch should have told of long ago mean that it is stale, and the liveness
+probe fails. The same listing finds the deletions that a watch lost. Those alone mean nothing: they happen when the
+stream of a live watch starts again.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import structlog
 
 from .cluster.api import Api, ApiError, patiently
 from .cluster.kinds import CHILDREN, Kind
-from .cluster.store import Store
+from .cluster.store import Object, Store
 from .watching import MANAGED_SELECTOR, slim
 
 log = structlog.get_logger()
@@ -62,15 +63,27 @@ class Sweeper:
         for kind, (listed, version) in listings.items():
             self._compare(kind, listed, version)
 
-    def _compare(self, kind: Kind, listed: list[dict[str, object]], version: str) -> None:
-        missed = self._store.replace(kind, listed, version)
-        if missed:
+    def _compare(self, kind: Kind, listed: list[Object], version: str) -> None:
+        changed = self._replace(kind, listed, version)
+        if changed:
             self._stale.add(kind.name)
-            log.error("watch is stale", kind=kind.name, missed=[m["metadata"]["name"] for m in missed[:5]])
+            log.error("watch is stale", kind=kind.name, missed=_names(changed))
         else:
             self._stale.discard(kind.name)
 
-    async def _list(self, kind: Kind) -> tuple[list[dict[str, object]], str]:
+    def _replace(self, kind: Kind, listed: list[Object], version: str) -> list[Object]:
+        """Returns the versions that the watch has not told of."""
+        changed, gone = self._store.replace(kind, listed, version)
+        if gone:
+            log.info("deletions were missed", kind=kind.name, missed=_names(gone))
+        return changed
+
+    async def _list(self, kind: Kind) -> tuple[list[Object], str]:
         selector = MANAGED_SELECTOR if kind in CHILDREN else None
         listed, version = await self._api.list(kind, self._namespace, selector)
         return [slim(kind, obj) for obj in listed], version
+
+
+def _names(objects: Sequence[Object]) -> list[str]:
+    """A few of them, for the log."""
+    return [obj["metadata"]["name"] for obj in objects[:5]]
