@@ -154,7 +154,8 @@ async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
     kopf itself would first wait for all its other parts, and for tasks that are not its own, while the leader
     leads without watches.
     """
-    handlers, sweeper = registry(parts.store, nodes=parts.deaths.nodes_visible), parts.sweeper
+    sweeper = parts.sweeper
+    handlers = registry(parts.store, sweeper.started, nodes=parts.deaths.nodes_visible)
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:
