@@ -105,6 +105,7 @@ async def _serve(parts: _Parts, signalled: asyncio.Event, stopped: "asyncio.Task
     leader = asyncio.create_task(_lead(parts), name="leader")
     others: tuple[asyncio.Task[Any], ...] = (
         asyncio.create_task(parts.sweeper.run(), name="sweeper"),
+        asyncio.create_task(parts.deaths.follow(), name="deaths"),
         asyncio.create_task(_watch(parts, signalled), name="watches"),
     )
     done, _ = await asyncio.wait((stopped, leader, *others), return_when=asyncio.FIRST_COMPLETED)
