@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, NoReturn
 
 import kopf
@@ -31,6 +32,10 @@ log = structlog.get_logger()
 
 WORKERS = 4
 RESYNC_SECONDS = 300.0
+STREAM_SECONDS = 60
+"""For as long the API server sends a stream of events; the next one goes on where it has ended."""
+DEAD_STREAM_SECONDS = 70.0
+"""A stream that the API server has not ended by then is dead, and another one is asked for."""
 EXIT_SECONDS = 20.0
 """The process is killed if kopf takes longer to end."""
 
@@ -164,6 +169,10 @@ async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.watching.chunk_size = 500
+        settings.watching.server_timeout = STREAM_SECONDS
+        settings.watching.client_timeout = DEAD_STREAM_SECONDS
+        # It strikes wherever the watch is. While that does not wait for the stream, it ends for good, unnoticed.
+        settings.watching.inactivity_timeout = inf
         settings.networking.error_backoffs = Patience()
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         for kind in CHILDREN:

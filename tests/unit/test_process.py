@@ -149,6 +149,12 @@ class Command:
             encoding="utf-8",
         )
 
+    def believe_streams_dead_after(self, seconds: float) -> None:
+        """As if the API server had to send something by then."""
+        (self._directory / "sitecustomize.py").write_text(
+            f"from pgpool_operator import app\napp.DEAD_STREAM_SECONDS = {seconds}\n", encoding="utf-8"
+        )
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
         process = await asyncio.create_subprocess_exec(
@@ -298,6 +304,23 @@ async def test_watches_that_are_refused_for_long_are_tried_until_they_are_not(
     async with command.running() as process:
         await server.until(lambda: refused > 3 * KOPF_RETRIES)
         assert process.returncode is None
+
+
+async def test_a_stream_that_does_not_end_in_time_is_asked_for_again_from_where_it_was(
+    server: ApiServer, command: Command
+) -> None:
+    command.believe_streams_dead_after(0.2)
+    asked: list[tuple[str | None, str | None]] = []
+
+    def note(request: web.Request) -> None:
+        if _is_watch(request) and request.path.endswith("/pods"):
+            asked.append((request.query.get("timeoutSeconds"), request.query.get("resourceVersion")))
+
+    server.refuse = note
+    async with command.running() as process:
+        await server.until(lambda: len(asked) > 3)
+        assert process.returncode is None
+    assert set(asked) == {("60", "1")}
 
 
 async def test_an_operator_that_does_not_lead_follows_the_pods_whose_end_is_to_be_proven(
