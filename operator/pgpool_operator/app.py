@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, NoReturn
 
 import kopf
@@ -31,6 +32,10 @@ log = structlog.get_logger()
 
 WORKERS = 4
 RESYNC_SECONDS = 300.0
+STREAM_SECONDS = 60
+"""For as long the API server sends a stream of events; the next one goes on where it has ended."""
+DEAD_STREAM_SECONDS = 70.0
+"""A stream that the API server has not ended by then is dead, and another one is asked for."""
 EXIT_SECONDS = 20.0
 """The process is killed if kopf takes longer to end."""
 
@@ -105,6 +110,7 @@ async def _serve(parts: _Parts, signalled: asyncio.Event, stopped: "asyncio.Task
     leader = asyncio.create_task(_lead(parts), name="leader")
     others: tuple[asyncio.Task[Any], ...] = (
         asyncio.create_task(parts.sweeper.run(), name="sweeper"),
+        asyncio.create_task(parts.deaths.follow(), name="deaths"),
         asyncio.create_task(_watch(parts, signalled), name="watches"),
     )
     done, _ = await asyncio.wait((stopped, leader, *others), return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +160,8 @@ async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
     kopf itself would first wait for all its other parts, and for tasks that are not its own, while the leader
     leads without watches.
     """
-    handlers, sweeper = registry(parts.store, nodes=parts.deaths.nodes_visible), parts.sweeper
+    sweeper = parts.sweeper
+    handlers = registry(parts.store, sweeper.started, nodes=parts.deaths.nodes_visible)
 
     @kopf.on.startup(registry=handlers)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:
@@ -162,6 +169,10 @@ async def _watch(parts: _Parts, signalled: asyncio.Event) -> NoReturn:
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.watching.chunk_size = 500
+        settings.watching.server_timeout = STREAM_SECONDS
+        settings.watching.client_timeout = DEAD_STREAM_SECONDS
+        # It strikes wherever the watch is. While that does not wait for the stream, it ends for good, unnoticed.
+        settings.watching.inactivity_timeout = inf
         settings.networking.error_backoffs = Patience()
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         for kind in CHILDREN:

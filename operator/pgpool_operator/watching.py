@@ -65,15 +65,19 @@ def _only(obj: Object, *keys: str) -> Object:
     return {key: obj[key] for key in keys if key in obj}
 
 
-def registry(store: Store, *, nodes: bool) -> kopf.OperatorRegistry:
-    """Handlers that put every observed object into the store."""
+def registry(store: Store, started: Callable[[Kind], None], *, nodes: bool) -> kopf.OperatorRegistry:
+    """Handlers that put every observed object into the store.
+
+    `started` is called for every object that is there when the watch of its kind starts, be it again: what was
+    deleted before that is not told of.
+    """
     handlers = kopf.OperatorRegistry()
     for kind in (*OBSERVED, *((NODE,) if nodes else ())):
-        _watch(handlers, store, kind)
+        _watch(handlers, store, kind, partial(started, kind))
     return handlers
 
 
-def _watch(handlers: kopf.OperatorRegistry, store: Store, kind: Kind) -> None:
+def _watch(handlers: kopf.OperatorRegistry, store: Store, kind: Kind, started: Callable[[], None]) -> None:
     @kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=kind.plural)
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
         obj = slim(kind, dict(event["object"]))
@@ -81,6 +85,8 @@ def _watch(handlers: kopf.OperatorRegistry, store: Store, kind: Kind) -> None:
             store.remove(kind, obj)
         else:
             store.put(kind, obj)
+        if event["type"] is None:
+            started()
 
 
 class Router:

@@ -33,6 +33,7 @@ _DEATH = f"{_OPERATOR}/budget/death.py"
 _PLAN = f"{_OPERATOR}/budget/plan.py"
 _DEATHS = f"{_OPERATOR}/reconcile/deaths.py"
 _BUDGET_RECONCILER = f"{_OPERATOR}/reconcile/budget.py"
+_STORE = f"{_OPERATOR}/cluster/store.py"
 
 _TEST_PLAN = "tests/unit/budget/test_plan.py"
 _TEST_IDENTITY = "tests/unit/budget/test_identity.py"
@@ -44,6 +45,8 @@ _TEST_DEATH = "tests/unit/budget/test_death.py"
 _TEST_DEATHS = "tests/unit/reconcile/test_deaths.py"
 _TEST_BUDGET_RECONCILER = "tests/unit/reconcile/test_budget_reconciler.py"
 _TEST_API = "tests/unit/cluster/test_api.py"
+_TEST_STORE = "tests/unit/cluster/test_store.py"
+_TEST_HEALTH = "tests/unit/test_health.py"
 _TEST_SUPERVISOR = "tests/unit/pooler/test_supervisor.py"
 _TEST_BROKEN = "tests/unit/pooler/test_broken.py"
 _TEST_AGENT_PLAN = "tests/unit/pooler/test_plan.py"
@@ -523,6 +526,49 @@ _PROOFS_OF_DEATH = (
         right="    if not detects_dead_clients:\n        return None\n",
         wrong="",
         caught_by=(_TEST_DEATH,),
+    ),
+    Bug(
+        name="only-who-leads-looks",
+        promise="the proofs of death go on when another replica leads: each follows them all the time",
+        file=_DEATHS,
+        right="list(self._to_look_at())",
+        wrong="()",
+        caught_by=(f"{_TEST_DEATHS}::test_who_leads_next_goes_on_with_the_proof_that_it_has_followed",),
+    ),
+    Bug(
+        name="a-lost-deletion-is-a-dead-watch",
+        promise="the proofs of death go on when a watch has lost a deletion: it does not end the leader",
+        file=f"{_OPERATOR}/health.py",
+        right="        return changed\n",
+        wrong="        return changed + gone\n",
+        caught_by=(_TEST_HEALTH,),
+    ),
+    Bug(
+        name="a-restart-is-not-noticed",
+        promise="proof of death: a deletion that a watch lost when it started again is found soon after",
+        file=f"{_OPERATOR}/watching.py",
+        right='if event["type"] is None:',
+        wrong='if event["type"] == "NONE":',
+        caught_by=(
+            "tests/unit/test_watching.py"
+            "::test_an_object_that_is_listed_tells_that_the_watch_of_its_kind_has_started",
+        ),
+    ),
+    Bug(
+        name="too-late-for-the-last-word",
+        promise="proof of death: the last state of an object counts, also if it comes after its absence",
+        file=_STORE,
+        right="        return Untold(changed, gone)\n",
+        wrong="        shelf.missed.clear()\n        return Untold(changed, gone)\n",
+        caught_by=(_TEST_STORE,),
+    ),
+    Bug(
+        name="an-older-reply-raises-the-dead",
+        promise="proof of death: what was found to be gone is not back by a reply that is older",
+        file=_STORE,
+        right='            shelf.buried[known["metadata"]["uid"]] = int(list_version)\n',
+        wrong="",
+        caught_by=(_TEST_STORE,),
     ),
 )
 

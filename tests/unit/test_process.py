@@ -58,6 +58,8 @@ class ApiServer:
         self.refuse: Callable[[web.Request], int | None] = lambda _request: None
         """With which status to refuse a request."""
         self.lease: dict[str, Any] | None = None
+        self.there: dict[str, list[dict[str, Any]]] = {"pods": _PODS}
+        """By plural."""
         self.asked: list[str] = []
         """Paths; those of watches end in ?watch."""
         self._changed = asyncio.Condition()
@@ -84,7 +86,7 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> dict[str, Any]:
         if "/leases" in request.path:
             return await self._answer_lease(request)
-        items = _PODS if request.path.endswith("/pods") else []
+        items = self.there.get(request.path.rpartition("/")[2], [])
         return _DISCOVERY.get(request.path, {"metadata": {"resourceVersion": "1"}, "items": items})
 
     async def _answer_lease(self, request: web.Request) -> dict[str, Any]:
@@ -145,6 +147,12 @@ class Command:
             "sleep = asyncio.sleep\n"
             "asyncio.sleep = lambda seconds, result=None: sleep(seconds / 100, result)\n",
             encoding="utf-8",
+        )
+
+    def believe_streams_dead_after(self, seconds: float) -> None:
+        """As if the API server had to send something by then."""
+        (self._directory / "sitecustomize.py").write_text(
+            f"from pgpool_operator import app\napp.DEAD_STREAM_SECONDS = {seconds}\n", encoding="utf-8"
         )
 
     @asynccontextmanager
@@ -296,3 +304,54 @@ async def test_watches_that_are_refused_for_long_are_tried_until_they_are_not(
     async with command.running() as process:
         await server.until(lambda: refused > 3 * KOPF_RETRIES)
         assert process.returncode is None
+
+
+async def test_a_stream_that_does_not_end_in_time_is_asked_for_again_from_where_it_was(
+    server: ApiServer, command: Command
+) -> None:
+    command.believe_streams_dead_after(0.2)
+    asked: list[tuple[str | None, str | None]] = []
+
+    def note(request: web.Request) -> None:
+        if _is_watch(request) and request.path.endswith("/pods"):
+            asked.append((request.query.get("timeoutSeconds"), request.query.get("resourceVersion")))
+
+    server.refuse = note
+    async with command.running() as process:
+        await server.until(lambda: len(asked) > 3)
+        assert process.returncode is None
+    assert set(asked) == {("60", "1")}
+
+
+async def test_an_operator_that_does_not_lead_follows_the_pods_whose_end_is_to_be_proven(
+    server: ApiServer, command: Command
+) -> None:
+    now = "2026-11-24T12:00:00.000000Z"
+    times = {"acquireTime": now, "renewTime": now, "leaseDurationSeconds": 3600}
+    leads = {"holderIdentity": "another", "leaseTransitions": 0}
+    metadata = {"name": "pgpool-operator", "namespace": "system", "resourceVersion": "1"}
+    server.lease = {"metadata": metadata, "spec": times | leads}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    node = {"metadata": {"name": "w1", "uid": "w1", "resourceVersion": "1"}, "status": ready}
+    server.there |= {"nodes": [node], "pgbudgets": [_ledger_of_a_lost_pod("w1")]}
+    async with command.running() as process:
+        await server.until(lambda: any(path.endswith("/kube-node-lease/leases/w1") for path in server.asked))
+        assert process.returncode is None
+    assert server.holder == "another"
+
+
+def _ledger_of_a_lost_pod(node: str) -> dict[str, Any]:
+    grant = {
+        "uid": "gone",
+        "pod": "gone",
+        "pool": "shop/app",
+        "endpoint": "write",
+        "node": node,
+        "state": "Active",
+    }
+    counts = {"graceSeconds": 60, "cap": 1, "reserved": 1, "generation": 1}
+    return {
+        "metadata": {"name": "db-5432", "namespace": "shop", "uid": "ledger", "resourceVersion": "1"},
+        "spec": {"server": {"host": "db", "port": 5432}},
+        "status": {"grants": [{**grant, **counts, "since": "2026-11-24T12:00:00Z"}]},
+    }

@@ -8,7 +8,7 @@ from pgpool_operator.agents import Target
 from pgpool_operator.cluster.kinds import NODE, PGBUDGET, PGPOOL, POD, SERVICE, Kind
 from pgpool_operator.cluster.queue import WorkQueue
 from pgpool_operator.cluster.store import Change, Store
-from pgpool_operator.watching import Key, Router, slim
+from pgpool_operator.watching import Key, Router, registry, slim
 from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, ServerGrant
 
 OWNER = [{"kind": "PgPool", "name": "app", "uid": "1"}]
@@ -474,3 +474,13 @@ def test_a_pooler_pod_is_kept_whole_but_for_who_wrote_what() -> None:
     pod |= {"spec": {"initContainers": [{"name": "first"}]}, "status": {"containerStatuses": []}}
     watched = {**pod, "metadata": pod["metadata"] | {"managedFields": [{"manager": "kubelet"}]}}
     assert slim(POD, watched) == {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+async def test_an_object_that_is_listed_tells_that_the_watch_of_its_kind_has_started(store: Store) -> None:
+    started: list[Kind] = []
+    handlers = registry(store, started.append, nodes=True)._watching.get_all_handlers()
+    observe: Any = next(handler.fn for handler in handlers if handler.id == POD.plural)
+    for version, event in enumerate((None, "ADDED", "MODIFIED", "DELETED"), 1):
+        await observe(event={"type": event, "object": stored("main-1", resourceVersion=str(version))})
+        assert started == [POD]
+        assert (store.get(POD, "shop", "main-1") is None) is (event == "DELETED")

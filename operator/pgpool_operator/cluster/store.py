@@ -7,7 +7,7 @@ old), and by `Store.replace`, which a periodic listing calls: a watch that resta
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .index import Index, Reading
 from .kinds import Kind
@@ -39,6 +39,8 @@ class _Shelf:
     buried: dict[str, int] = field(default_factory=dict)
     missed: set[str] = field(default_factory=set)
     """Those of the buried (uid) whose end was not seen."""
+    old: set[str] = field(default_factory=set)
+    """Those of the buried or missed (uid) that were so at the listing before."""
     indexes: dict[str | None, dict[Reading[Any], Index[Any]]] = field(default_factory=dict)
     """By namespace; None: over all of them."""
 
@@ -54,6 +56,13 @@ class _Shelf:
         if not there:
             del self.by_namespace[key[0]]
         self._index(key, None)
+
+    def forget_old(self) -> None:
+        """Forget the ends that the listing before knew of: what is late of those objects has come by now."""
+        for uid in self.old:
+            self.buried.pop(uid, None)
+        self.missed -= self.old
+        self.old = self.buried.keys() | self.missed
 
     def _index(self, key: Key, obj: Object | None) -> None:
         for index in self.indexes.get(key[0], {}).values():
@@ -74,6 +83,15 @@ class Change(Enum):
 
 
 Listener = Callable[[Kind, Object, Change], None]
+
+
+class Untold(NamedTuple):
+    """What a listing said that the watch had not told of."""
+
+    changed: list[Object]
+    """Versions that were not known yet."""
+    gone: list[Object]
+    """The last known version of what is there no more."""
 
 
 class Store:
@@ -151,18 +169,25 @@ class Store:
         (shelf.missed.add if change is Change.MISSED else shelf.missed.discard)(uid)
         self._tell(kind, obj, change)
 
-    def replace(self, kind: Kind, listed: Iterable[Object], list_version: str) -> list[Object]:
-        """Make the shelf what a listing says; returns the objects that the watch had not told of yet."""
-        listed = list(listed)
+    def replace(self, kind: Kind, listed: Iterable[Object], list_version: str) -> Untold:
+        """Make the shelf what a listing says.
+
+        The ends that are known stay so until the listing after the next one: a DELETED event, which tells more of
+        a missed one, or an older reply, which must bring nothing back, may be on its way.
+        """
+        listed, shelf = list(listed), self._shelf(kind)
         present = {obj["metadata"]["uid"] for obj in listed}
-        missed = [obj for obj in listed if self.put(kind, obj)]
-        for known in list(self.all(kind)):
-            if known["metadata"]["uid"] not in present and version_of(known) <= int(list_version):
-                missed.append(known)
-                self.remove(kind, known, Change.MISSED)
-        self._shelf(kind).buried.clear()
-        self._shelf(kind).missed.clear()
-        return missed
+        changed = [obj for obj in listed if self.put(kind, obj)]
+        shelf.forget_old()
+        gone = [
+            known
+            for known in self.all(kind)
+            if known["metadata"]["uid"] not in present and version_of(known) <= int(list_version)
+        ]
+        for known in gone:
+            shelf.buried[known["metadata"]["uid"]] = int(list_version)
+            self.remove(kind, known, Change.MISSED)
+        return Untold(changed, gone)
 
     def _shelf(self, kind: Kind) -> _Shelf:
         return self._shelves.setdefault(kind, _Shelf())

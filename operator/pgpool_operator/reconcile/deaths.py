@@ -1,30 +1,39 @@
 """What is known of pods that hold a reservation: alive, going, proven dead, or unknown.
 
 Keeps the last sight of pods that are gone, and watches the Leases of nodes whose pods vanished, or were refused,
-without a word on what ran of them. All times are of this process's monotonic clock, so a restart of the operator
-only makes it wait longer.
+without a word on what ran of them. Every replica does so all the time, leading or not: times are of this process's
+monotonic clock, and who leads next goes on with its own proofs. A restart only makes it wait longer.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from math import inf
+from typing import Any, NoReturn
 
-from ..api import GrantRecord
+import structlog
+
+from ..api import GrantRecord, InvalidResourceError, parse_pgbudget
 from ..budget import Life, NodeFacts, PodFacts, life
-from ..cluster.api import Api
+from ..cluster.api import Api, ApiError
 from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
+from ..cluster.shared import pods_with
 from ..cluster.store import Change, Store
 from .pods import PoolerPod, is_finished, pooler
 
+log = structlog.get_logger()
+
 Object = dict[str, Any]
 
+LOOK_SECONDS = 5.0
+"""Between two looks at the pods that have something and whose end is to be proven."""
 NODE_LEASES = "kube-node-lease"
 LEASE_PAUSE_SECONDS = 2.0
 """Between two looks at one node's Lease, however many pods are missing there; the kubelet renews every 10 s."""
 LEASE_GAP_SECONDS = 25.0
 """Between two looks that found a Lease renewed, at the most, if the kubelet was not cut off in between for longer
-than TCP mends within the margin of the proof. It renews every 10 s, and looks are 5 s apart."""
+than TCP mends within the margin of the proof. It renews every 10 s, and looks are `LOOK_SECONDS` apart."""
 KEEP_SECONDS = 600.0
 """The end of a pod that no ledger names is kept for as long: the ledger may be about to name it."""
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
@@ -72,9 +81,22 @@ class Deaths:
     """Of pods that are there."""
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
+    _failed: dict[str, float] = field(default_factory=dict)
+    """When a look at a node's Lease was last given up."""
 
     def __post_init__(self) -> None:
         self.store.listen(self._changed)
+
+    async def follow(self) -> NoReturn:
+        """Look for ever at the pods whose end is to be proven."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Look once at every pod that has a reservation and is gone, or is not started again."""
+        for namespace, record in list(self._to_look_at()):
+            await self.verdict(namespace, record)
 
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
@@ -101,7 +123,7 @@ class Deaths:
     async def _verdict(self, uid: str, facts: PodFacts) -> tuple[Life, float]:
         now = self.clock()
         lost = (self._finished if facts.exists else self._gone).get(uid)
-        awaited = facts.gone_since is not None
+        awaited = facts.gone_since is not None and not life(facts, None).dead
         node = await self._node(facts.node, watched=awaited) if self.nodes_visible else None
         found = life(facts, node)
         if lost is not None and node is not None and not node.out_of_service:
@@ -132,6 +154,20 @@ class Deaths:
         for uid in old:
             del self._gone[uid]
             self._dead_since.pop(uid, None)
+
+    def _to_look_at(self) -> Iterator[tuple[str, GrantRecord]]:
+        """The reservations of such pods, each with the namespace of its pod."""
+        for raw in self.store.all(PGBUDGET):
+            grants = raw.get("status", {}).get("grants", ())
+            lost = {grant["uid"] for grant in grants if self._is_lost(grant["uid"])}
+            for record in _records(raw) if lost else ():
+                if record.uid in lost:
+                    owner = record.pool.rpartition("/")[0] or raw["metadata"]["namespace"]
+                    yield next((there for there, _ in pods_with(self.store, record.uid)), owner), record
+
+    def _is_lost(self, uid: str) -> bool:
+        pods = (self.store.get(POD, *key) for key in pods_with(self.store, uid))
+        return all(pod is None or is_finished(pod) for pod in pods)
 
     def _facts(self, namespace: str, record: GrantRecord) -> PodFacts:
         raw = self.store.get(POD, namespace, record.pod)
@@ -165,13 +201,19 @@ class Deaths:
             out_of_service=_OUT_OF_SERVICE in taints,
         )
 
-    async def _lease(self, node: str) -> _Lease:
-        """What was seen of the Lease of a node since it is Ready."""
+    async def _lease(self, node: str) -> _Lease | None:
+        """What was seen of the Lease of a node since it is Ready; None if it could not be looked at."""
         known, begun = self._leases.get(node), self.clock()
-        if known is not None and begun < known.looked_at + LEASE_PAUSE_SECONDS:
+        looked_at = max(known.looked_at if known is not None else -inf, self._failed.get(node, -inf))
+        if begun < looked_at + LEASE_PAUSE_SECONDS:
             return known
         before = known.looked_at if known is not None else None
-        lease = await self.api.get(LEASE, NODE_LEASES, node)
+        try:
+            lease = await self.api.get(LEASE, NODE_LEASES, node)
+        except ApiError as error:
+            log.info("no look at a node's Lease", node=node, error=str(error))
+            self._failed[node] = self.clock()
+            return self._leases.get(node)
         renew_time = str((lease or {}).get("spec", {}).get("renewTime", ""))
         known = self._leases.setdefault(node, _Lease(renew_time, begun))
         if known.looked_at != before:
@@ -181,6 +223,14 @@ class Deaths:
             known.renewed(renew_time, begun, self.clock())
         known.looked_at = begun
         return known
+
+
+def _records(raw: Object) -> tuple[GrantRecord, ...]:
+    """The reservations of a ledger; none of one that cannot be read, as its reconcile says."""
+    try:
+        return parse_pgbudget(raw).status.grants
+    except InvalidResourceError:
+        return ()
 
 
 def _is_ready(node: Object) -> bool:

@@ -1,6 +1,7 @@
 """What counts as proof that a pod is dead, as the store, the nodes and their Leases tell it."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +9,17 @@ import pytest
 
 from pgpool_operator.api import GrantRecord, GrantState
 from pgpool_operator.budget import Life
+from pgpool_operator.cluster.api import ApiError
 from pgpool_operator.cluster.kinds import LEASE, NODE, PGBUDGET, POD
 from pgpool_operator.cluster.queue import LONGEST_DELAY_SECONDS
 from pgpool_operator.cluster.store import Change
-from pgpool_operator.reconcile.deaths import KEEP_SECONDS, LEASE_GAP_SECONDS, LEASE_PAUSE_SECONDS, Deaths
+from pgpool_operator.reconcile.deaths import (
+    KEEP_SECONDS,
+    LEASE_GAP_SECONDS,
+    LEASE_PAUSE_SECONDS,
+    LOOK_SECONDS,
+    Deaths,
+)
 from pgpool_operator.reconcile.pods import pooler
 from pgpool_operator.watching import slim
 from pgpool_pooler.contract import Endpoint
@@ -32,7 +40,6 @@ RECORD = GrantRecord(
 )
 PROOF_SECONDS = 60.0 + 120.0
 """The pod's grace period, and a margin."""
-LOOK_SECONDS = 5.0
 RENEW_SECONDS = 10.0
 
 
@@ -514,3 +521,123 @@ def churn(shop: Shop, name: str) -> None:
     shop.server.save(POD, pod_manifest(name))
     shop.watch()
     shop.store.remove(POD, slim(POD, shop.server.remove(POD, name)))
+
+
+def reserve(shop: Shop, *records: GrantRecord) -> None:
+    """A ledger has these reservations."""
+    status = {"grants": [record.model_dump(mode="json", exclude_none=True) for record in records]}
+    spec = {"server": {"host": "10.0.0.7", "port": 5432}}
+    shop.server.save(PGBUDGET, {"metadata": {"name": LEDGER}, "spec": spec, "status": status})
+    shop.watch()
+
+
+async def stand_by(shop: Shop, deaths: Deaths, seconds: float) -> None:
+    """The kubelet renews its Lease all the time; no ledger is reconciled."""
+    for _ in range(round(seconds / LOOK_SECONDS)):
+        shop.clock.now += LOOK_SECONDS
+        if shop.clock.now % RENEW_SECONDS == 0:
+            renew(shop, str(shop.clock.now))
+        await deaths.look()
+
+
+@pytest.mark.parametrize("lost", [vanish, refuse], ids=["vanished", "refused"])
+async def test_who_leads_next_goes_on_with_the_proof_that_it_has_followed(
+    shop: Shop, deaths: Deaths, lost: Callable[[Shop], None]
+) -> None:
+    reserve(shop, RECORD)
+    lost(shop)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_a_pod_that_was_gone_before_the_operator_looked_is_followed_from_the_start(
+    shop: Shop, deaths: Deaths
+) -> None:
+    reserve(shop, RECORD.model_copy(update={"uid": "never-seen", "pod": "app-9"}))
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    found, _ = await deaths.verdict("shop", RECORD.model_copy(update={"uid": "never-seen", "pod": "app-9"}))
+    assert found is Life.DEAD_INFERRED
+
+
+async def test_no_lease_is_read_while_no_pod_is_missing(shop: Shop, deaths: Deaths) -> None:
+    reserve(shop, RECORD)
+    await stand_by(shop, deaths, 60)
+    assert shop.server.reads == []
+    assert deaths._gone == {}
+
+
+async def test_no_lease_is_read_of_a_pod_that_is_proven_dead(shop: Shop, deaths: Deaths) -> None:
+    """It may be held for long: until a person releases it, where the server does not look for its clients."""
+    reserve(shop, RECORD)
+    vanish(shop)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    shop.server.reads.clear()
+    await stand_by(shop, deaths, 60)
+    assert shop.server.reads == []
+
+
+async def test_a_pod_of_a_pool_in_another_namespace_is_not_missing(shop: Shop, deaths: Deaths) -> None:
+    pod = pod_manifest("pay-1")
+    pod["metadata"] |= {"namespace": "bank", "uid": "pay-1"}
+    shop.store.put(POD, {**pod, "metadata": pod["metadata"] | {"resourceVersion": "1"}})
+    reserve(shop, RECORD.model_copy(update={"uid": "pay-1", "pod": "pay-1", "pool": ""}))
+    await deaths.look()
+    assert deaths._gone == {}
+
+
+async def test_a_ledger_that_cannot_be_read_keeps_no_other_from_being_followed(
+    shop: Shop, deaths: Deaths
+) -> None:
+    unreadable = {"metadata": {"name": "10.0.0.1-5432"}, "status": {"grants": [{"uid": "x", "pool": "y"}]}}
+    shop.server.save(PGBUDGET, unreadable)
+    reserve(shop, RECORD)
+    vanish(shop)
+    await deaths.look()
+    assert set(deaths._gone) == {RECORD.uid}
+    assert len(shop.server.reads) == 1
+
+
+async def test_a_look_that_fails_is_no_look_and_is_not_repeated_for_each_pod(
+    shop: Shop, deaths: Deaths
+) -> None:
+    reserve(shop, *(RECORD.model_copy(update={"uid": uid, "pod": uid}) for uid in "abc"))
+    asked: list[str] = []
+
+    def refuse_leases(_method: str, path: str) -> ApiError:
+        asked.append(path)
+        return ApiError(0, "no answer")
+
+    shop.server.refuse = refuse_leases
+    await deaths.look()
+    assert len(asked) == 1
+    shop.clock.now += LEASE_PAUSE_SECONDS
+    await deaths.look()
+    assert len(asked) == 2
+
+
+async def test_a_look_that_fails_neither_ends_a_proof_nor_is_one(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop)
+    await verdict(deaths)
+    await live(shop, deaths, PROOF_SECONDS)
+    shop.server.refuse = lambda _method, _path: ApiError(503, "not now")
+    shop.clock.now += RENEW_SECONDS
+    assert await verdict(deaths) is Life.UNKNOWN
+    shop.server.refuse = lambda _method, _path: None
+    await live(shop, deaths, RENEW_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_looks_that_fail_for_long_start_the_proof_anew(shop: Shop, deaths: Deaths) -> None:
+    vanish(shop)
+    await verdict(deaths)
+    await live(shop, deaths, PROOF_SECONDS)
+    shop.server.refuse = lambda _method, _path: ApiError(0, "no answer")
+    await live(shop, deaths, LEASE_GAP_SECONDS)
+    shop.server.refuse = lambda _method, _path: None
+    await live(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+    await live(shop, deaths, 2 * RENEW_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
