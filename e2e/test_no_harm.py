@@ -40,8 +40,7 @@ def scale_in(pool: Pool) -> None:
 
 
 def roll_out(pool: Pool) -> None:
-    pool.kubectl("rollout", "restart", "deployment/app-rw")
-    pool.kubectl("rollout", "status", "deployment/app-rw", "--timeout=240s")
+    pool.roll_out()
 
 
 def change_a_parameter(pool: Pool) -> None:

@@ -1,7 +1,6 @@
 """Session mode, where PostgreSQL notices no client that vanishes: a pod tells its own end, or is held."""
 
 import contextlib
-import shlex
 from collections.abc import Iterator
 
 import psycopg
@@ -9,7 +8,7 @@ import pytest
 
 from e2e.conftest import MakePool
 from e2e.judge.watch import watched
-from e2e.kube import Object, eventually
+from e2e.kube import eventually
 from e2e.world import BUDGET, PRIMARY, USER, Pool, Postgres
 
 DRAIN_SECONDS = 10
@@ -44,14 +43,6 @@ def wait_shared(pool: Pool) -> None:
     eventually("its pods have their shares, and nobody else has anything", shared)
 
 
-def roll_out(pool: Pool) -> list[Object]:
-    """Replace its pods; returns the old ones."""
-    old = pool.pods()
-    pool.kubectl("rollout", "restart", f"deployment/{pool.name}-rw")
-    pool.kubectl("rollout", "status", f"deployment/{pool.name}-rw", "--timeout=240s")
-    return old
-
-
 @contextlib.contextmanager
 def sessions(pool: Pool, each: int) -> Iterator[None]:
     """So many clients of each pod, who have asked something and keep their sessions."""
@@ -68,7 +59,7 @@ def test_a_rollout_under_idle_sessions_frees_all_that_the_old_pods_had(
     pool: Pool, database: Postgres
 ) -> None:
     with watched(database, frozenset({USER})) as seen, sessions(pool, SHARE - 1):
-        roll_out(pool)
+        pool.roll_out()
         wait_shared(pool)
     assert 0 < seen.log.peak <= BUDGET
     assert 0 < seen.samples.peak <= BUDGET
@@ -92,9 +83,8 @@ def test_a_query_that_outlives_its_pod_is_counted_until_it_has_ended_and_a_perso
         assert (pool.kubectl.get("pgbudget", PRIMARY) or {})["status"]["unknown"] == SHARE
         assert "where PostgreSQL does not notice that a client has vanished" in told["message"]
         database.query("SELECT pg_terminate_backend(%s)", (backend,))
-        program, *arguments = shlex.split(told["message"].partition(", to be freed by: ")[2])
-        assert program == "kubectl"
-        pool.kubectl(*arguments)
+        assert ", to be freed by: kubectl " in told["message"]
+        pool.release_as_told(told)
         wait_shared(pool)
     assert 0 < seen.log.peak <= BUDGET
     assert 0 < seen.samples.peak <= BUDGET

@@ -1,6 +1,7 @@
 """What the end-to-end tests stand on: the installed operator, a database with a replica, and PgPools."""
 
 import base64
+import shlex
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -266,6 +267,18 @@ class Pool:
         selector = f"pgpool.dev/pool={self.name}" + (f",pgpool.dev/endpoint={endpoint}" if endpoint else "")
         pods = self.kubectl.list("pods", selector)
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def roll_out(self) -> None:
+        """Replace the pods of its write endpoint, and wait until that is done."""
+        deployment = f"deployment/{self.name}-rw"
+        self.kubectl("rollout", "restart", deployment)
+        self.kubectl("rollout", "status", deployment, "--timeout=240s")
+
+    def release_as_told(self, held: Object) -> None:
+        """Run the command that the message of a condition ends with, as a person would who has seen it."""
+        program, *arguments = shlex.split(held["message"].rpartition(" by: ")[2])
+        assert program == "kubectl", held["message"]
+        self.kubectl(*arguments)
 
     def events(self) -> list[tuple[str, str, str]]:
         """Type, reason and message of each event about it."""

@@ -127,6 +127,10 @@ class GrantRecord(ApiModel):
     since: datetime
     """When it came into this state."""
 
+    def namespace_in(self, ledger: str) -> str:
+        """The pod's namespace, which is its PgPool's; without one, the namespace of the `ledger`."""
+        return self.pool.rpartition("/")[0] or ledger
+
 
 class SeenServer(ApiModel):
     """What a server says of itself; all three tell it from every other."""

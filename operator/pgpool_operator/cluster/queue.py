@@ -14,7 +14,7 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 15.0
-"""Whatever fails, what only a look can tell is not missed for long: that a node is alive, for instance."""
+"""Whatever fails, what only a look can tell is not missed for long: that a hold is over, for instance."""
 EAGER_DELAY_SECONDS = 1.0
 """A failed key that is added again waits for its delay, but no longer than this: what happened may help it."""
 

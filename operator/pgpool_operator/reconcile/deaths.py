@@ -162,8 +162,8 @@ class Deaths:
             lost = {grant["uid"] for grant in grants if self._is_lost(grant["uid"])}
             for record in _records(raw) if lost else ():
                 if record.uid in lost:
-                    owner = record.pool.rpartition("/")[0] or raw["metadata"]["namespace"]
-                    yield next((there for there, _ in pods_with(self.store, record.uid)), owner), record
+                    last = record.namespace_in(raw["metadata"]["namespace"])
+                    yield next((there for there, _ in pods_with(self.store, record.uid)), last), record
 
     def _is_lost(self, uid: str) -> bool:
         pods = (self.store.get(POD, *key) for key in pods_with(self.store, uid))

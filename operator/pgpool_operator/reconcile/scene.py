@@ -107,7 +107,7 @@ class Scene:
     def namespace_of(self, record: GrantRecord) -> str:
         """Where the pod of a reservation is or was."""
         pod = self.pods.get(record.uid)
-        return pod.namespace if pod else record.pool.rpartition("/")[0] or self.budget.metadata.namespace
+        return pod.namespace if pod else record.namespace_in(self.budget.metadata.namespace)
 
     def _released(self, namespace: str, pod: str) -> bool:
         """A person declared it dead: several namespaces may have a pod of one name."""

@@ -86,7 +86,7 @@ def held_message(
 
     A merge patch replaces the whole list: the command names all of them, and who was `released` before.
     """
-    pods = {grant.pod if _lives_in(grant, namespace) else _full_name(grant): grant for grant in held}
+    pods = {_name_in(namespace, grant): grant for grant in held}
     sentences = [_holds(pod, grant, f"{connections} on {budget}") for pod, grant in pods.items()]
     release = json.dumps({"spec": {"release": sorted({*released, *pods})}}, separators=(",", ":"))
     return (
@@ -122,12 +122,10 @@ def _node(grant: GrantRecord) -> str:
     return grant.node or "unknown"
 
 
-def _lives_in(grant: GrantRecord, namespace: str) -> bool:
-    return grant.pool.rpartition("/")[0] in ("", namespace)
-
-
-def _full_name(grant: GrantRecord) -> str:
-    return f"{grant.pool.rpartition('/')[0]}/{grant.pod}"
+def _name_in(namespace: str, grant: GrantRecord) -> str:
+    """The pod's, as `spec.release` of a PgBudget in the namespace takes it."""
+    where = grant.namespace_in(namespace)
+    return grant.pod if where == namespace else f"{where}/{grant.pod}"
 
 
 def _draining(facts: Facts) -> Verdict | None:
