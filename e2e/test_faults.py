@@ -11,7 +11,7 @@ from e2e.faults.chaos import mixture
 from e2e.faults.everything import FAULTS
 from e2e.faults.operators import Operators
 from e2e.faults.play import alone, play
-from e2e.faults.stage import HOME, PODS, Stage
+from e2e.faults.stage import HOME, PODS, VICTIM, Stage
 from e2e.kube import Kubectl, eventually
 from e2e.world import REPOSITORY, Postgres, install_operator
 
@@ -41,6 +41,7 @@ def _asked(pattern: str) -> list[str]:
 def stage(kube: Kubectl) -> Iterator[Stage]:
     """The operators run on the host, behind a proxy: what happens to nodes does not happen to them."""
     install_operator(kube, restart=False)
+    _assert_worker(kube, VICTIM)
     inside = kube.within(NAMESPACE)
     database = Postgres(inside, HOME)
     database.create()
@@ -50,6 +51,13 @@ def stage(kube: Kubectl) -> Iterator[Stage]:
         pool = make(read=None, write={"replicas": PODS}, timeouts={"drainSeconds": 5})
         yield Stage(inside, database, pool, operators)
         operators.clear()
+
+
+def _assert_worker(kube: Kubectl, node: str) -> None:
+    """What is broken there must not be the control plane, nor the database."""
+    found = kube.get("node", node)
+    assert found is not None, f"there is no node {node}"
+    assert "node-role.kubernetes.io/control-plane" not in found["metadata"]["labels"]
 
 
 def _clear(inside: Kubectl) -> None:

@@ -225,6 +225,17 @@ class Timeline:
         """The largest budget that the ledger had; 0 if none was seen."""
         return max((seen.connections for seen in self.ledgers(server)), default=0)
 
+    def unseen(self) -> list[str]:
+        """What has to be seen for `backends_over` to say anything, and was not."""
+        return [
+            f"nobody saw {what}"
+            for what, moments in (
+                ("PostgreSQL's backends", self.of(Backends)),
+                ("the ledger", self.ledgers()),
+            )
+            if not moments
+        ]
+
     def backends_over(self, server: str | None = None) -> list[Over]:
         """The looks at PostgreSQL that counted more than any ledger within a second of them allowed.
 

@@ -37,6 +37,8 @@ class Outcome(BaseModel):
     """Transactions of the application that were acknowledged in that time."""
     served_after: int = 0
     """And since."""
+    silence: float = 0.0
+    """The longest time in seconds, from the begin of the first fault until all was whole, in which none was."""
     acknowledged: int = 0
     """Of the application whose rows are counted afterwards."""
     lost: tuple[int, ...] = ()
@@ -49,7 +51,9 @@ class Outcome(BaseModel):
         found = list(self.over)
         if self.error:
             found.append(self.error)
-        if not 0 < self.log_peak <= self.most:
+        if not self.log_peak:
+            found.append("PostgreSQL's log has no session: it was not followed")
+        if self.log_peak > self.most:
             found.append(f"PostgreSQL's log has {self.log_peak} sessions at once, {self.most} are allowed")
         if self.sampled_peak > self.log_peak:
             found.append(f"PostgreSQL's log misses some of {self.sampled_peak} sessions in pg_stat_activity")
@@ -92,6 +96,8 @@ class Figures:
     median: float
     """Seconds until the whole budget was back in use."""
     p95: float
+    silence: float
+    """Seconds, at most, in which nobody was served."""
     acknowledged: int
     lost: int
 
@@ -115,6 +121,7 @@ def _of(family: str, outcomes: list[Outcome]) -> Figures:
         highest=max(o.log_peak / o.most for o in outcomes),
         median=statistics.median(waits),
         p95=waits[min(len(waits) - 1, int(0.95 * len(waits)))],
+        silence=max(o.silence for o in outcomes),
         acknowledged=sum(o.acknowledged for o in outcomes),
         lost=sum(len(o.lost) for o in outcomes),
     )
@@ -124,11 +131,13 @@ def _of(family: str, outcomes: list[Outcome]) -> Figures:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def report(folder: Path) -> None:
     """Print the figures of the outcomes in FOLDER, a line for each class of fault."""
-    click.echo(f"{'class':10} runs broken peak/B  whole again after: median    p95  acknowledged lost")
+    click.echo(
+        f"{'class':10} runs broken peak/B  whole again after: median    p95  silence acknowledged lost"
+    )
     for one in figures(kept(folder)):
         click.echo(
             f"{one.family:10} {one.runs:4} {one.violations:6} {one.highest:6.2f} {one.median:25.1f} s "
-            f"{one.p95:4.1f} s {one.acknowledged:13} {one.lost:4}"
+            f"{one.p95:4.1f} s {one.silence:6.1f} s {one.acknowledged:12} {one.lost:4}"
         )
 
 

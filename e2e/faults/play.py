@@ -90,12 +90,14 @@ def _play(stage: Stage, scenario: Scenario, timeline: Timeline, outcome: Outcome
         with Crowd(stage.kubectl, "load", dsn, CLIENTS, script, node=HOME) as crowd:
             stage.wait_whole()
             _wait_for_load(seen)
-            began, served_before = timeline.now(), len(record.acknowledged)
+            broken_at = time.monotonic()
+            began, served_before = timeline.at(broken_at), len(record.acknowledged)
             break_by(scenario, stage, timeline)
             over, served = timeline.mark("all faults are over"), len(record.acknowledged)
             outcome.fault_seconds, outcome.served_during = over - began, served - served_before
             whole_since = stage.wait_moved(PODS)
             outcome.whole_after = max(0.0, timeline.at(whole_since) - over)
+            outcome.silence = record.silence(broken_at, whole_since)
             timeline.mark("whole again")
             with stage.bounded(BUDGET):
                 _wait_for_load(seen)
@@ -116,7 +118,11 @@ def _judge(stage: Stage, timeline: Timeline, outcome: Outcome, seen: Watched, re
     log = seen.log
     outcome.log_peak, outcome.sampled_peak = log.peak, seen.samples.peak
     over = [str(each) for each in timeline.backends_over()]
-    outcome.over = (*over, *(words for bound in stage.bounds if (words := _above(bound, log))))
+    outcome.over = (
+        *timeline.unseen(),
+        *over,
+        *(words for bound in stage.bounds if (words := _above(bound, log))),
+    )
     outcome.acknowledged = len(record.acknowledged)
     outcome.lost = tuple(missing(stage.database, record))
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 
 import psycopg
@@ -22,10 +23,17 @@ class Record:
     """What the application saw."""
 
     acknowledged: list[int] = field(default_factory=list)
+    acknowledged_at: list[float] = field(default_factory=list)
+    """When each was, by the monotonic clock."""
     failures: list[str] = field(default_factory=list)
     reconnects: int = 0
     slowest: float = 0.0
     """Seconds that the slowest transaction took, waiting included."""
+
+    def silence(self, since: float, until: float) -> float:
+        """The longest part of that time, in seconds, in which nothing was acknowledged."""
+        heard = [at for at in self.acknowledged_at if since < at < until]
+        return max(later - earlier for earlier, later in pairwise([since, *heard, until]))
 
 
 class Application:
@@ -85,8 +93,10 @@ class Application:
             self._record.failures.append(f"transaction {number}: {error}")
             await connection.close()
             return
+        ended = asyncio.get_running_loop().time()
         self._record.acknowledged.append(number)
-        took = asyncio.get_running_loop().time() - started
+        self._record.acknowledged_at.append(ended)
+        took = ended - started
         self._record.slowest = max(self._record.slowest, took)
 
 

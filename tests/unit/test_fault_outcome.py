@@ -16,6 +16,7 @@ GOOD = Outcome(
     fault_seconds=60.0,
     served_during=400,
     served_after=90,
+    silence=1.0,
     acknowledged=500,
 )
 
@@ -28,7 +29,7 @@ def test_an_outcome_that_kept_all_promises_says_nothing() -> None:
     ("change", "words"),
     [
         ({"log_peak": 25}, "PostgreSQL's log has 25 sessions at once, 24 are allowed"),
-        ({"log_peak": 0, "sampled_peak": 0}, "PostgreSQL's log has 0 sessions at once, 24 are allowed"),
+        ({"log_peak": 0, "sampled_peak": 0}, "PostgreSQL's log has no session: it was not followed"),
         ({"log_peak": 23}, "PostgreSQL's log misses some of 24 sessions in pg_stat_activity"),
         ({"over": ("3.00 s: 14 backends, 12 allowed",)}, "3.00 s: 14 backends, 12 allowed"),
         ({"whole_after": None}, "the whole budget did not come back into use"),
@@ -55,9 +56,9 @@ def test_outcomes_are_kept_until_they_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_figures_are_told_by_class() -> None:
-    bad = GOOD.model_copy(update={"log_peak": 30, "whole_after": 10.0, "lost": (1,)})
+    bad = GOOD.model_copy(update={"log_peak": 30, "whole_after": 10.0, "silence": 4.0, "lost": (1,)})
     chaos = GOOD.model_copy(update={"title": "chaos/1", "log_peak": 12, "sampled_peak": 12})
     assert figures([GOOD, chaos, bad]) == [
-        Figures("chaos", 1, 0, 0.5, 2.0, 2.0, 500, 0),
-        Figures("pod", 2, 1, 1.25, 6.0, 10.0, 1000, 1),
+        Figures("chaos", 1, 0, 0.5, 2.0, 2.0, 1.0, 500, 0),
+        Figures("pod", 2, 1, 1.25, 6.0, 10.0, 4.0, 1000, 1),
     ]

@@ -103,6 +103,12 @@ def test_without_a_ledger_no_backend_is_allowed() -> None:
     assert over(timeline(backends(0, 1))) == ["0.00 s: 1 backends, 0 allowed"]
 
 
+def test_who_saw_no_backend_or_no_ledger_says_so() -> None:
+    assert timeline(ledger(0, 24), backends(1, 24)).unseen() == []
+    assert timeline(ledger(0, 24)).unseen() == ["nobody saw PostgreSQL's backends"]
+    assert timeline(backends(1, 0), ledger(0, 24, server="other")).unseen() == ["nobody saw the ledger"]
+
+
 def test_the_ledger_of_another_server_allows_nothing() -> None:
     seen = timeline(ledger(0, 24), ledger(0, 48, server="main-b-0"), backends(5, 25))
     assert len(seen.backends_over()) == 1
