@@ -102,7 +102,6 @@ def _container(pool: PgPool, endpoint: Endpoint, image: str) -> Manifest:
             _field_env("POD_UID", "metadata.uid"),
             _field_env("POD_NAME", "metadata.name"),
             _field_env("POD_NAMESPACE", "metadata.namespace"),
-            _field_env("POD_IP", "status.podIP"),
             {"name": "ENDPOINT", "value": endpoint.value},
             {"name": "DRAIN_SECONDS", "value": str(pool.spec.timeouts.drain_seconds)},
         ],

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from .facts import Facts
 
-CONFIG_REASONS = ("SecretInvalid", "CertificateInvalid", "EngineRejected", "ChainInvalid")
+CONFIG_REASONS = ("SecretInvalid", "CertificateInvalid", "EngineRejected")
 """Reasons of ConfigValid that pods find."""
 
-REACH_REASONS = ("NotPrimary", "TLSFailed", "LoginFailed", "LookupFailed", "Unreachable")
+REACH_REASONS = ("NotPrimary", "TLSFailed", "LoginFailed", "Unreachable")
 """Reasons of DatabaseReachable that pods find, the most telling first."""
 
 NO_CLEAR_PASSWORD = "NoClearPassword"

@@ -204,7 +204,6 @@ def test_config_valid(facts: Facts, status: str, reason: str) -> None:
         (STANDBY, "False", "NotPrimary"),
         (problem("TLSFailed"), "False", "TLSFailed"),
         (problem("LoginFailed"), "False", "LoginFailed"),
-        (problem("LookupFailed"), "False", "LookupFailed"),
         (problem("Unreachable"), "False", "Unreachable"),
         (seen(False), "False", "Unreachable"),
         (seen(True, False), "False", "Unreachable"),
