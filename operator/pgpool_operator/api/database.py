@@ -35,7 +35,8 @@ class Cluster(ApiModel):
     ) = None
     """The container that runs PostgreSQL: its CPU counts. Needed if the pods have several."""
     match_labels: Annotated[dict[str, str], Field(max_length=8)] | None = None
-    """The labels of the cluster's pods; {cluster-name: <name>} if not set."""
+    """The labels of the cluster's pods; {cluster-name: <name>} if not set. Which of them is what, their label role
+    says, with Patroni's values: primary (or master), replica, standby_leader."""
 
 
 class Server(ApiModel):

@@ -35,7 +35,7 @@ def _refuse_sizes(schema: dict[str, Any]) -> None:
 
 
 class Parameters(PgBouncerParameters):
-    """PgBouncer's own settings, by its own names. What is not set keeps PgBouncer's default."""
+    """PgBouncer's own settings, by its own names. What is not set has the default given there."""
 
     model_config = ConfigDict(json_schema_extra=_refuse_sizes)
 
@@ -44,4 +44,4 @@ class PgBouncer(ApiModel):
     """Settings of the engine pgbouncer."""
 
     parameters: Parameters = Parameters()
-    """PgBouncer's own settings, by its own names. What is not set keeps PgBouncer's default."""
+    """PgBouncer's own settings, by its own names. What is not set has the default given there."""

@@ -65,8 +65,9 @@ class PgBudgetSpec(ApiModel):
     """Other namespaces whose PgPools may draw on this budget, if they name the server by the same host and port.
     The first PgBudget of a server owns it for all namespaces; who is not allowed gets no connections."""
     release: Annotated[tuple[PodName, ...], Field(max_length=64, json_schema_extra=SET)] = ()
-    """Pods that a person declares dead; obeyed only for pods in state Unknown. One of another namespace than the
-    PgBudget's is named <namespace>/<name>."""
+    """Pods that a person declares dead: what they hold is free at once; if one still runs, the budget is broken.
+    Obeyed only for pods in state Unknown. One of another namespace than the PgBudget's is named <namespace>/<name>.
+    Nobody takes a name out again but you."""
 
 
 class CpuSource(StrEnum):
@@ -87,9 +88,10 @@ class GrantState(StrEnum):
     SHRINKING = "Shrinking"
     """cap was lowered; reserved follows when the pod has drained."""
     DRAINING = "Draining"
-    """The pod goes, or has gone and its backends may still be there."""
+    """The pod goes, moves to another server, or has gone and its backends may still be there."""
     UNKNOWN = "Unknown"
-    """The pod is silent and not proven dead: counted until it is, or until a person releases it."""
+    """The pod is lost and not proven dead, or nobody knows how long its backends last: counted until that is known,
+    or until a person releases it."""
 
 
 class GrantRecord(ApiModel):
@@ -123,7 +125,9 @@ class GrantRecord(ApiModel):
     generation: Annotated[int, Field(ge=0)]
     """Of the newest grant."""
     state: GrantState
-    """Gated, Active, Shrinking, Draining or Unknown."""
+    """Gated: not acknowledged yet. Active: in force. Shrinking: cap was lowered, reserved follows once the pod has
+    given back. Draining: the pod goes, moves to another server, or is dead and its backends may still be there.
+    Unknown: the pod is not proven dead, or its backends are not proven to end: kept until a person releases it."""
     since: datetime
     """When it came into this state."""
 

@@ -109,7 +109,7 @@ class Budget(ApiModel):
     connections_per_cpu: Annotated[int, Field(ge=1, le=16)] = 3
     """Connections for each CPU of the server; above 4 only with overcommit."""
     cpu: Cpu | None = None
-    """CPUs of each server: 16, "1.5" or 500m. If not set: the container's limit, else its request, else the
+    """CPUs of each server: 16, "1.5" or 500m. If not set: the container's limit, else its request, else all of the
     node's allocatable CPU."""
     reserved_connections: Annotated[int, Field(ge=0, le=10_000)] = 10
     """Of max_connections, kept for those who do not come through a pool."""
@@ -159,9 +159,10 @@ class Tls(ApiModel):
     """Encryption on both sides of the pooler."""
 
     client: ClientTls | None = None
-    """Between clients and the pooler; none if not set."""
+    """Between clients and the pooler. If not set, clients cannot use TLS."""
     server: ServerTls | None = None
-    """Between the pooler and the database; mode prefer if not set."""
+    """Between the pooler and the database. If not set, TLS where the server has it (prefer), and its certificate is
+    not checked."""
 
 
 _WEEK = 604_800
@@ -196,9 +197,11 @@ class Timeouts(ApiModel):
     """How long sent data may stay unacknowledged before a connection counts as dead (tcp_user_timeout). PostgreSQL
     has to give up first, and does after 20 s: otherwise a pod would open new connections beside the old ones."""
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
-    """How long a pod that goes waits for its clients to leave."""
+    """How long a pod that goes lets transactions run. It disconnects each client between two transactions, starts
+    none in the second half, and cuts off who is still in one at the end. Clients have to reconnect."""
     switchover_seconds: Annotated[int, Field(ge=1, le=300)] = 30
-    """How long clients are held at most while the primary changes."""
+    """How long transactions may go on at a server that its pods leave, as in a switchover, until they are cut off.
+    Clients wait meanwhile, and until the next server is there, for queueSeconds at most."""
 
 
 _SPEC_RULES: dict[str, Any] = rules(

@@ -1,8 +1,7 @@
 """How many connections a server's budget has.
 
-B = min(floor(cpu x connectionsPerCpu), max_connections - reserved, limit). The factor's default of 3 is the
-middle of what databases do best with: throughput on 2 cores peaked at 4 to 8 connections a core's worth of
-short transactions, and latency was four times worse at sixteen times as many (figures: `make bench`).
+B = min(floor(cpu x connectionsPerCpu), max_connections - reserved, limit). The factor's default of 3 is where to
+begin: which number a database does best with depends on its transactions and disks, and has to be measured.
 """
 
 from collections.abc import Sequence

@@ -19,6 +19,7 @@ from pgpool_pooler.contract import (
 )
 from pgpool_pooler.engines.base import Setup, User
 from pgpool_pooler.engines.pgbouncer.config import Files, Unrenderable, ini, render, settings
+from pgpool_pooler.engines.pgbouncer.parameters import PgBouncerParameters
 
 from .builders import APP, MONITOR, SEER, config, database, material, monitored, setup
 
@@ -158,6 +159,19 @@ def test_places_are_held_back_of_what_a_database_may_have_but_never_the_only_one
     pool = config(database("app", max_percent=percent))
     given = setup({"app": limit}, material=material(config=pool), held_back={"app": held})
     assert f" max_db_connections={left} " in section("databases", given)["app"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("log_connections", "log_stats", "max_prepared_statements"),
+        *("tcp_keepalive", "tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl"),
+    ],
+)
+def test_a_parameter_is_described_with_the_default_that_the_agent_gives_it(name: str) -> None:
+    said = (PgBouncerParameters.model_fields[name].description or "").rpartition("Default: ")[2].rstrip(".")
+    words = {"false": "0", "true": "1", "timeouts.deadPeerSeconds": str(Timeouts().dead_peer_seconds)}
+    assert words.get(said, said) == settings(minimal(), FILES)[name]
 
 
 def test_what_the_user_may_not_choose_beats_the_parameters() -> None:

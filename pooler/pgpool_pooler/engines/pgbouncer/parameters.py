@@ -25,7 +25,7 @@ NameList = Annotated[str, Field(pattern=rf"^{_NAME}( ?, ?{_NAME})*$", max_length
 
 
 class PgBouncerParameters(BaseModel):
-    """PgBouncer's own settings, by its own names. What is not set keeps PgBouncer's default, given here."""
+    """PgBouncer's own settings, by its own names. What is not set has the default given here."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -81,13 +81,14 @@ class PgBouncerParameters(BaseModel):
     )
     ignore_startup_parameters: NameList | None = Field(
         None,
-        description="Startup parameters that clients may send and PgBouncer ignores, comma-separated, e.g. "
-        "extra_float_digits,options. Default: none.",
+        description="Startup parameters that clients may send and PgBouncer ignores, comma-separated, besides "
+        "extra_float_digits and options, which it always ignores. Default: none.",
     )
     track_extra_parameters: NameList | None = Field(
         None,
         description="Session parameters that follow the client from backend to backend, comma-separated; "
-        "only those that PostgreSQL reports. Default: IntervalStyle. A change restarts the engine.",
+        "only those that PostgreSQL reports. Default: IntervalStyle. A change restarts the engine, in all pods "
+        "at once: clients are disconnected as when a pod drains.",
     )
     application_name_add_host: bool | None = Field(
         None,
@@ -96,10 +97,11 @@ class PgBouncerParameters(BaseModel):
     stats_period: int | None = Field(
         None, ge=1, le=_DAY, description="Seconds between updates of the averages. Default: 60."
     )
-    log_stats: bool | None = Field(None, description="Log the averages every stats_period. Default: true.")
-    log_connections: bool | None = Field(None, description="Log each login. Default: true.")
+    log_stats: bool | None = Field(None, description="Log the averages every stats_period. Default: false.")
+    log_connections: bool | None = Field(None, description="Log each login. Default: false.")
     log_disconnections: bool | None = Field(
-        None, description="Log each disconnection and its reason. Default: true."
+        None,
+        description="Without effect: each disconnection is logged with its reason, where a failed login shows.",
     )
     log_pooler_errors: bool | None = Field(
         None, description="Log the error messages that the pooler sends to clients. Default: true."
@@ -115,16 +117,17 @@ class PgBouncerParameters(BaseModel):
     )
     tcp_keepalive: bool | None = Field(None, description="TCP keepalive on all connections. Default: true.")
     tcp_keepcnt: int | None = Field(
-        None, ge=0, le=127, description="Keepalive probes before giving up; 0 is the kernel's. Default: 0."
+        None, ge=0, le=127, description="Keepalive probes before giving up; 0 is the kernel's. Default: 3."
     )
     tcp_keepidle: int | None = Field(
         None,
         ge=0,
         le=32_767,
-        description="Idle seconds before the first probe; 0 is the kernel's. Default: 0.",
+        description="Idle seconds before the first probe; 0 is the kernel's. Default: "
+        "timeouts.deadPeerSeconds.",
     )
     tcp_keepintvl: int | None = Field(
-        None, ge=0, le=32_767, description="Seconds between keepalive probes; 0 is the kernel's. Default: 0."
+        None, ge=0, le=32_767, description="Seconds between keepalive probes; 0 is the kernel's. Default: 1."
     )
     tcp_defer_accept: bool | None = Field(
         None,
@@ -142,14 +145,14 @@ class PgBouncerParameters(BaseModel):
         ge=1,
         le=65_535,
         description="Connections that the kernel queues until they are accepted. Default: 128. A "
-        "change restarts the engine.",
+        "change restarts the engine, in all pods at once: clients are disconnected as when a pod drains.",
     )
     pkt_buf: int | None = Field(
         None,
         ge=1024,
         le=1_048_576,
         description="Bytes of a packet buffer, one for each busy connection. Default: 4096. A change "
-        "restarts the engine.",
+        "restarts the engine, in all pods at once: clients are disconnected as when a pod drains.",
     )
     max_packet_size: int | None = Field(
         None,
