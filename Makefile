@@ -13,7 +13,7 @@ help: ## List the targets
 demo: up ## Install the operator, a sample database and a PgPool, and show what they do (under a minute once up)
 	@$(PYTHON) -m e2e.demo
 
-test: lint up ## Everything: lint, then unit, property, admission and end-to-end tests on the cluster
+test: lint up ## Everything: lint, then unit, property, model and bug tests, then admission and end-to-end tests on the cluster
 	$(PYTHON) -m pytest tests --ignore=tests/admission --numprocesses=auto --dist=loadfile
 	KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 		$(PYTHON) -m pytest tests/admission e2e --durations=25
@@ -35,7 +35,7 @@ SEEDS ?= 1-60
 PLAY := KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 	$(PYTHON) -m pytest e2e/test_faults.py
 
-faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 100 min)
+faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 85 min)
 	@rm -f build/faults/outcomes.jsonl
 	@$(PLAY) -k through_a_fault --fault '$(FAULT)'; played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
