@@ -201,6 +201,7 @@ def _kubectl(*arguments: str) -> str:
 
 
 def _containers() -> tuple[Container, ...]:
+    """By name: the control plane comes first."""
     label = f"label=io.x-k8s.kind.cluster={paths.CLUSTER}"
     names = run("docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}").split()
     return tuple(sorted((_container(name) for name in names), key=lambda c: c.name))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from e2e.cluster.shell import run
 
 SERVICE_CIDR = "10.96.0.0/16"
-"""Addresses of Services (kind's default). The host reaches them through a node, whose kube-proxy forwards."""
+"""Addresses of Services (kind's default). The host reaches them by the first node's kube-proxy."""
 
 _CONFIGURATION = "/etc/cni/net.d/10-pgpool.conflist"
 
@@ -56,6 +56,8 @@ def cni_configuration(node: Node) -> str:
 def connect(nodes: Iterable[Node], image: str) -> None:
     """Sets up each node's pod network and the routes, those of the host too; what is right stays as it is.
 
+    The first node is one that no test breaks: clients on the host reach Services through it.
+
     `image` is an image with `ip`, for the host's routes: the host may lack the command, or the rights.
     """
     nodes = tuple(nodes)
@@ -77,7 +79,7 @@ def connect(nodes: Iterable[Node], image: str) -> None:
         image,
         "-s",
     )
-    services = Route(SERVICE_CIDR, nodes[-1].address)
+    services = Route(SERVICE_CIDR, nodes[0].address)
     run(*host, stdin=_replace((*routes_from(None, nodes), services)))
 
 
