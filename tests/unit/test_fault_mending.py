@@ -17,7 +17,16 @@ from e2e.faults.stage import LEDGER, PODS, Stage
 from e2e.kube import Object
 
 NODE = "w2"
-QUIET = Counters(requests=0, writes=0, failed=0, conflicted=0, dropped=0, killed_at="")
+QUIET = Counters(
+    requests=0,
+    writes=0,
+    delayed=0,
+    failed=0,
+    conflicted=0,
+    budgets_and_pods_conflicted=0,
+    dropped=0,
+    killed_at="",
+)
 
 
 class OtherFaultError(Exception):
@@ -164,24 +173,45 @@ def test_requests_are_left_alone_again_where_another_fault_fails(fault: str) -> 
     assert stage.said[-1] == f"scale to {PODS}"
 
 
-@pytest.mark.parametrize(
-    ("fault", "seen"),
-    [
-        ("api/slow", {"requests": 1}),
-        ("api/failing", {"failed": 1}),
-        ("api/conflicting", {"conflicted": 1}),
-        ("api/deaf", {"dropped": 1}),
-    ],
-)
-def test_a_disturbance_that_nobody_met_is_none(
-    fault: str, seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+DISTURBANCES = [
+    ("api/slow", "delayed"),
+    ("api/failing", "failed"),
+    ("api/conflicting", "budgets_and_pods_conflicted"),
+    ("api/deaf", "dropped"),
+]
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("e2e.faults.control_plane.time.sleep", lambda _: None)
-    stage = FakeStage()
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("fault", "met"), DISTURBANCES)
+def test_a_disturbance_that_the_leader_met_is_one(fault: str, met: str) -> None:
+    stage = FakeStage(counters=QUIET.model_copy(update={"writes": 1, met: 1}))
+    with FAULTS[fault].act(cast(Stage, stage)):
+        pass
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("fault", [fault for fault, _ in DISTURBANCES])
+@pytest.mark.parametrize(
+    "others",
+    [{"requests": 9, "writes": 9}, {"requests": 9, "writes": 9, "conflicted": 9}],
+    ids=["passed on", "refused elsewhere"],
+)
+def test_a_disturbance_that_nothing_came_of_is_none(fault: str, others: dict[str, int]) -> None:
+    stage = FakeStage(counters=QUIET.model_copy(update=others))
     with pytest.raises(AssertionError, match="nothing came of"), FAULTS[fault].act(cast(Stage, stage)):
         pass
-    stage.counters = QUIET.model_copy(update=seen)
-    with FAULTS[fault].act(cast(Stage, stage)):
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("fault", "met"), DISTURBANCES)
+def test_a_disturbance_that_only_an_operator_met_that_waits_to_lead_is_none(fault: str, met: str) -> None:
+    stage = FakeStage(counters=QUIET.model_copy(update={met: 1}))
+    with pytest.raises(AssertionError, match="nothing came of"), FAULTS[fault].act(cast(Stage, stage)):
         pass
 
 
