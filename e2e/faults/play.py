@@ -90,13 +90,14 @@ def _play(stage: Stage, scenario: Scenario, timeline: Timeline, outcome: Outcome
         with Crowd(stage.kubectl, "load", dsn, CLIENTS, script, node=HOME) as crowd:
             stage.wait_whole()
             _wait_for_load(seen)
+            stage.waits.clear()
             broken_at = time.monotonic()
             began, served_before = timeline.at(broken_at), len(record.acknowledged)
             break_by(scenario, stage, timeline)
             over, served = timeline.mark("all faults are over"), len(record.acknowledged)
             outcome.fault_seconds, outcome.served_during = over - began, served - served_before
             whole_since = stage.wait_moved(PODS)
-            outcome.whole_after = max(0.0, timeline.at(whole_since) - over)
+            outcome.whole_after = max(stage.waits)
             outcome.silence = record.silence(broken_at, whole_since)
             timeline.mark("whole again")
             with stage.bounded(BUDGET):
