@@ -83,6 +83,9 @@ class FakeStage:
     def mend_victim(self) -> None:
         self.said.append("mend the victim")
 
+    def wait_whole(self) -> None:
+        self.said.append("wait for the whole budget")
+
     def scale(self, replicas: int) -> None:
         self.said.append(f"scale to {replicas}")
 
@@ -156,6 +159,25 @@ def test_a_pod_that_was_cut_off_from_an_address_reaches_it_again_where_something
             f"exec {NODE} sh -c ! {chain.format('-C')} {way} 2>/dev/null || {chain.format('-D')} {way}"
             for way in (there, back)
         ),
+    ]
+
+
+@pytest.mark.usefixtures("commands")
+def test_nobody_but_the_control_plane_deletes_the_pods_of_a_node_that_is_tainted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pods: list[Object] = [{"metadata": {"name": "app-rw-1"}, "spec": {"nodeName": NODE}}]
+    looks = iter([pods, []])
+    stage = FakeStage()
+    monkeypatch.setattr(FakeStage, "pool", SimpleNamespace(pods=lambda: next(looks)))
+    monkeypatch.setattr(nodes, "_taints", lambda *_: {nodes.OUT_OF_SERVICE})
+    with FAULTS["node/stopped-and-tainted"].act(cast(Stage, stage)):
+        pass
+    assert stage.said == [
+        f"taint node {NODE} {nodes.OUT_OF_SERVICE}=nodeshutdown:NoExecute",
+        "wait for the whole budget",
+        "mend the victim",
+        f"taint node {NODE} {nodes.OUT_OF_SERVICE}-",
     ]
 
 
