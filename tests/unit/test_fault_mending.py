@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from e2e.cluster.mending import RULE_MARK
 from e2e.cluster.shell import CommandError
 from e2e.faults import nodes, processes
 from e2e.faults.crashes import require_the_protocol
@@ -128,6 +129,7 @@ def test_a_node_that_was_cut_off_is_heard_again_where_another_fault_fails(comman
     stage = FakeStage()
     interrupted("node/cut-off", stage)
     rules = [said for said in commands.said if "-I" in said]
+    assert all(said.endswith(f" -m comment --comment {RULE_MARK}") for said in rules)
     assert {said.split()[2] for said in rules} == {"iptables", "ip6tables"}
     assert [said for said in commands.said if "-D" in said] == [
         f"exec {NODE} sh -c ! {rule.replace('-I', '-C')} 2>/dev/null || {rule.replace('-I', '-D')}"
@@ -151,7 +153,10 @@ def test_a_pod_that_was_cut_off_from_an_address_reaches_it_again_where_something
     pod: Object = {"spec": {"nodeName": NODE}, "status": {"podIP": "10.1.0.7"}}
     with pytest.raises(OtherFaultError), cut_off_from(pod, "10.1.0.9"):
         raise OtherFaultError
-    there, back = (f"-s {a} -d {b} -j DROP" for a, b in (("10.1.0.7", "10.1.0.9"), ("10.1.0.9", "10.1.0.7")))
+    there, back = (
+        f"-s {a} -d {b} -j DROP -m comment --comment {RULE_MARK}"
+        for a, b in (("10.1.0.7", "10.1.0.9"), ("10.1.0.9", "10.1.0.7"))
+    )
     chain = "iptables -t raw {} PREROUTING"
     assert commands.said == [
         *(f"exec {NODE} {chain.format('-I')} {way}" for way in (there, back)),
