@@ -155,6 +155,15 @@ class Stage:
         return int(count)
 
 
+def require_home(kubectl: Kubectl, *pods: str) -> None:
+    """Raises AssertionError unless these pods run where nothing is broken."""
+    for pod in pods:
+        found = kubectl.get("pod", pod)
+        assert found is not None, f"no pod {pod}"
+        node = found["spec"].get("nodeName")
+        assert node == HOME, f"{pod} is on {node}, not on {HOME}"
+
+
 def steadily(check: Callable[[], None], seconds: float) -> Callable[[], float | None]:
     """For `eventually`: since when `check` has raised no AssertionError, once that is long enough."""
     since: float | None = None

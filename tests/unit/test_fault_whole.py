@@ -9,7 +9,7 @@ import pytest
 
 from e2e.faults import stage as stages
 from e2e.faults.operators import Operators
-from e2e.faults.stage import Stage, steadily
+from e2e.faults.stage import HOME, VICTIM, Stage, require_home, steadily
 from e2e.faults.whole import not_whole
 from e2e.kube import Kubectl, Object
 from e2e.world import Pool, Postgres
@@ -155,3 +155,27 @@ def test_a_wait_may_have_begun_before(stage: Stage) -> None:
     stage.wait_whole(began=time.monotonic() - 40.0)
     (waited,) = stage.waits
     assert waited >= 40.0
+
+
+@dataclass
+class OnePod:
+    """kubectl in a namespace with one pod."""
+
+    node: str
+
+    def get(self, _: str, name: str) -> Object | None:
+        return {"spec": {"nodeName": self.node}} if name == "main-a-0" else None
+
+
+def test_what_has_to_outlive_the_victim_is_not_there() -> None:
+    require_home(cast(Kubectl, OnePod(HOME)), "main-a-0")
+
+
+@pytest.mark.parametrize(
+    ("node", "pod", "words"),
+    [(VICTIM, "main-a-0", f"main-a-0 is on {VICTIM}"), (HOME, "load", "no pod load")],
+    ids=["on the victim", "not there"],
+)
+def test_what_is_not_at_home_is_named(node: str, pod: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        require_home(cast(Kubectl, OnePod(node)), pod)
