@@ -127,3 +127,14 @@ def _at(second: int) -> datetime:
 
 def _second(second: int) -> str:
     return f"{_at(second):%Y-%m-%d %H:%M:%S.000} UTC"
+
+
+def test_sessions_that_ended_because_their_client_had_vanished_are_counted() -> None:
+    lines = [
+        f"{AT} [7] LOG:  connection authorized: user=main-app database=app",
+        f"{AT} [8] LOG:  connection authorized: user=postgres database=app",
+        f"{AT} [7] app=[unknown],user=main-app,db=app,client=10.1.0.7(4711) FATAL:  connection to client lost",
+        f"{AT} [7] LOG:  disconnection: session time: 0:00:01.0",
+        f"{AT} [8] app=,user=postgres,db=app,client=[local] FATAL:  connection to client lost",
+    ]
+    assert judge(lines, frozenset({"main-app"})).ghosts == 1
