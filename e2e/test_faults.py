@@ -11,9 +11,9 @@ from e2e.faults.chaos import mixture
 from e2e.faults.everything import FAULTS
 from e2e.faults.operators import Operators
 from e2e.faults.play import alone, play
-from e2e.faults.stage import HOME, PODS, VICTIM, Stage
+from e2e.faults.stage import HOME, PODS, VICTIM, Stage, require_home
 from e2e.kube import Kubectl, eventually
-from e2e.world import REPOSITORY, Postgres, install_operator
+from e2e.world import PRIMARY, REPLICA, REPOSITORY, Postgres, install_operator
 
 FOLDER = REPOSITORY / "build" / "faults"
 NAMESPACE = "faults"
@@ -45,6 +45,7 @@ def stage(kube: Kubectl) -> Iterator[Stage]:
     inside = kube.within(NAMESPACE)
     database = Postgres(inside, HOME)
     database.create()
+    require_home(inside, PRIMARY, REPLICA)
     _clear(inside)
     with Operators(inside, FOLDER / "operators") as operators, pools(inside) as make:
         operators.wait_leading()
@@ -54,7 +55,7 @@ def stage(kube: Kubectl) -> Iterator[Stage]:
 
 
 def _assert_worker(kube: Kubectl, node: str) -> None:
-    """What is broken there must not be the control plane, nor the database."""
+    """What is broken there must not be the control plane."""
     found = kube.get("node", node)
     assert found is not None, f"there is no node {node}"
     assert "node-role.kubernetes.io/control-plane" not in found["metadata"]["labels"]

@@ -83,7 +83,11 @@ def test_clients_that_vanish_in_their_queries(
             pass
         eventually("the bystander is served at last", lambda: served_again(visits))
     report(seen, visits, fence)
+    assert max(seen.samples.busy) >= BUDGET, "clients had all of the budget when they vanished"
+    assert seen.log.ghosts >= BUDGET, "and left backends at work"
     assert seen.samples.peak <= fence or fence < 0
+    # More than the budget at once it need not be: that takes new logins within the tenth of a second of a ghost.
+    assert seen.log.peak <= 2 * BUDGET
     assert visits.served > ROUNDS
     if fence == BUDGET:
         # PgBouncer ends who waits when a login is refused and the pool has lost its last backend.
@@ -102,7 +106,8 @@ def served_again(visits: Visits) -> bool:
 def report(seen: Watched, visits: Visits, fence: int) -> None:
     """Print what PostgreSQL and the bystander saw."""
     print(  # noqa: T201
-        f"fence {fence}: log peak {seen.log.peak} of {seen.log.opened} logins, "
-        f"{seen.log.refused} refused; sampled peak {seen.samples.peak}, gaps to {seen.samples.longest_gap:.3f} s; "
-        f"bystander served {visits.served} times, failed {len(visits.failures)}: {sorted(set(visits.failures))}"
+        f"fence {fence}: log peak {seen.log.peak} of {seen.log.opened} logins, {seen.log.refused} refused, "
+        f"{seen.log.ghosts} ghosts; sampled peak {seen.samples.peak}, busy {max(seen.samples.busy)}, gaps to "
+        f"{seen.samples.longest_gap:.3f} s; bystander served {visits.served} times, failed "
+        f"{len(visits.failures)}: {sorted(set(visits.failures))}"
     )

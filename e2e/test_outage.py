@@ -116,6 +116,7 @@ async def test_clients_wait_while_the_database_is_down_and_go_on(
         with database.held_down():
             await asyncio.sleep(1)
             in_flight, done = len(record.failures), len(record.acknowledged)
+            gone = len(record.goodbyes)
             said = await asyncio.to_thread(pool.wait_unreachable, 2)
             await asyncio.sleep(OUTAGE_SECONDS)
             assert len(record.acknowledged) == done, "a database that is down commits nothing"
@@ -124,8 +125,12 @@ async def test_clients_wait_while_the_database_is_down_and_go_on(
         )
         await asyncio.to_thread(pool.wait_serving)
 
-    print(f"{in_flight} transactions in flight, {record.reconnects} reconnects, {record.slowest:.1f} s")  # noqa: T201
+    print(  # noqa: T201
+        f"{in_flight} transactions in flight, {gone} at their BEGIN ({sorted(set(record.goodbyes))}), "
+        f"{record.reconnects} reconnects, {record.slowest:.1f} s"
+    )
     assert record.failures[in_flight:] == [], "only what was in flight fails"
+    assert record.goodbyes[gone:] == [], "who waits is not sent away"
     assert not [failure for failure in record.failures if failure.startswith("connect")]
     assert in_flight <= 24, "no more can be in flight than there are connections"
     assert said.startswith(f"main-a-0 ({database.address()}:5432): ")

@@ -76,7 +76,7 @@ def test_a_query_that_outlives_its_pod_is_counted_until_it_has_ended_and_a_perso
         contextlib.closing(psycopg.connect(pool.dsn_of(pod), autocommit=True)) as session,
     ):
         session.pgconn.send_query(SLEEP.encode())
-        eventually("the query runs", lambda: database.query(asleep, its_own))
+        eventually("the query runs", lambda: database.query(asleep, its_own) or None)
         pool.kubectl("delete", "pod", pod["metadata"]["name"])
         told = pool.wait_for("BudgetSatisfied", "False", "BudgetHeld")
         [(backend,)] = database.query(asleep, its_own)

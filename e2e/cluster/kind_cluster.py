@@ -13,6 +13,7 @@ from typing import TypeVar
 from e2e.cluster import docker, go_tools, network, node_image, paths
 from e2e.cluster.engine import capabilities_withheld
 from e2e.cluster.kind_config import AUDIT_POLICY, config_digest, kind_config
+from e2e.cluster.mending import mend
 from e2e.cluster.shell import CommandError, GroundError, run, say
 
 CONTROL_PLANE = f"{paths.CLUSTER}-control-plane"
@@ -29,6 +30,8 @@ class Container:
 
     name: str
     running: bool
+    """Also while it is paused."""
+    paused: bool
     started: datetime
     address: str
     image: str
@@ -56,7 +59,10 @@ def delete_cluster() -> None:
 
 
 def mend_cluster() -> None:
-    """Starts the nodes that are stopped; returns once all are Ready and answer this host."""
+    """Starts the nodes that are stopped, and undoes what faults have broken in the others.
+
+    Returns once all are Ready and answer this host.
+    """
     _start(_containers())
     _settle(_containers())
 
@@ -115,6 +121,7 @@ def _create(image: str, ground: Path) -> None:
 
 
 def _start(containers: tuple[Container, ...]) -> None:
+    mend([c.name for c in containers if c.running], [c.name for c in containers if c.paused])
     stopped = [container.name for container in containers if not container.running]
     if stopped:
         say(f"starting the cluster's nodes again: {', '.join(stopped)} (about 30 s)")
@@ -212,6 +219,7 @@ def _container(name: str) -> Container:
     return Container(
         name=name,
         running=seen["State"]["Running"],
+        paused=seen["State"]["Paused"],
         started=datetime.fromisoformat(seen["State"]["StartedAt"][:19] + "+00:00"),
         address=seen["NetworkSettings"]["Networks"]["kind"]["IPAddress"],
         image=seen["Image"],

@@ -4,6 +4,7 @@ Those that can be mixed do not wait until the operator takes note: it may not be
 ledger is there and right again is asked for afterwards.
 """
 
+import time
 from collections.abc import Iterator
 
 from e2e.faults.fault import Catalog
@@ -50,8 +51,12 @@ def rolled_back(stage: Stage) -> Iterator[None]:
             stage.wait_moved(replicas)
         later = _later(stage, old)
         assert later, f"no grant has changed since {old['grants']}"
+        # Until here nothing was broken.
+        stage.waits.clear()
+        written = time.monotonic()
         _write(stage, old)
         eventually("the operator has left the old version behind", lambda: _later(stage, old) >= later)
+        stage.wait_whole(began=written)
         yield
     finally:
         stage.scale(PODS)

@@ -1,8 +1,9 @@
-"""Packets that a node drops: rules that are there while a block runs."""
+"""Packets that a node drops: rules that are there while a block runs, or until the cluster is mended."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from e2e.cluster.mending import RULE_MARK
 from e2e.faults.processes import node_of, on_node
 from e2e.kube import Object
 
@@ -10,12 +11,13 @@ from e2e.kube import Object
 @contextmanager
 def dropped(node: str, rules: Sequence[str]) -> Iterator[None]:
     """A node follows rules, each a command with {} for what is done with it, until the block ends."""
+    marked = [f"{rule} -m comment --comment {RULE_MARK}" for rule in rules]
     try:
-        for rule in rules:
+        for rule in marked:
             on_node(node, *rule.format("-I").split())
         yield
     finally:
-        for rule in rules:
+        for rule in marked:
             _remove(node, rule)
 
 

@@ -84,7 +84,8 @@ def stopped_and_tainted(stage: Stage) -> Iterator[None]:
         mending.callback(stage.mend_victim)
         run("docker", "stop", "--time=0", victim)
         stage.kubectl("taint", "node", victim, f"{OUT_OF_SERVICE}=nodeshutdown:NoExecute")
-        _replace_the_lost(stage)
+        # The control plane deletes the pods because of the taint alone.
+        eventually("the pods of the lost node are to go", lambda: not _pods_on(stage, victim))
         stage.wait_whole()
         yield
 

@@ -28,7 +28,8 @@ class Outcome(BaseModel):
     over: tuple[str, ...] = ()
     """Samples with more backends than the ledger allowed at that time."""
     whole_after: float | None = None
-    """Seconds from the end of the last fault until the whole budget was granted and in use again."""
+    """Seconds of the longest wait until the whole budget was granted and in use again: after the last fault, or
+    before its end, where it waits for that itself."""
     transactions: int = 0
     """Of the load."""
     fault_seconds: float = 0.0

@@ -12,7 +12,7 @@ from e2e.faults.fault import Fault
 from e2e.faults.moments import Timeline
 from e2e.faults.outcome import Outcome, keep
 from e2e.faults.recorder import Recorder
-from e2e.faults.stage import HOME, PODS, Bound, Stage
+from e2e.faults.stage import HOME, PODS, Bound, Stage, require_home
 from e2e.faults.writers import Writers, missing
 from e2e.judge.application import Record
 from e2e.judge.connection_log import Verdict
@@ -88,15 +88,17 @@ def _play(stage: Stage, scenario: Scenario, timeline: Timeline, outcome: Outcome
         # Judged whatever happens, once both have seen all.
         last.callback(_judge, stage, timeline, outcome, seen, record)
         with Crowd(stage.kubectl, "load", dsn, CLIENTS, script, node=HOME) as crowd:
+            require_home(stage.kubectl, "load")
             stage.wait_whole()
             _wait_for_load(seen)
+            stage.waits.clear()
             broken_at = time.monotonic()
             began, served_before = timeline.at(broken_at), len(record.acknowledged)
             break_by(scenario, stage, timeline)
             over, served = timeline.mark("all faults are over"), len(record.acknowledged)
             outcome.fault_seconds, outcome.served_during = over - began, served - served_before
             whole_since = stage.wait_moved(PODS)
-            outcome.whole_after = max(0.0, timeline.at(whole_since) - over)
+            outcome.whole_after = max(stage.waits)
             outcome.silence = record.silence(broken_at, whole_since)
             timeline.mark("whole again")
             with stage.bounded(BUDGET):

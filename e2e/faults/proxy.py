@@ -29,6 +29,8 @@ HOST = "127.0.0.1"
 
 _WRITES = frozenset({"PUT", "PATCH", "POST", "DELETE"})
 _LEASES = "/apis/coordination.k8s.io/"
+_BUDGETS_AND_PODS = ("/pgbudgets/", "/pods/")
+"""Where ledgers and grants are written."""
 _OBJECT_EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
 _FAILURES = {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
 _OF_ONE_CONNECTION = frozenset(
@@ -71,7 +73,7 @@ class Policy(BaseModel):
     failing: Share = 0.0
     """Of all requests, watches at their start among them: answered 429 (Retry-After: 1), 500, 503 in turn."""
     conflicting: Share = 0.0
-    """Of the writes: answered 409."""
+    """Of the writes: answered 409. The first one of a PgBudget or a pod always is, so that there is one."""
     events_dropped: Share = 0.0
     """Of the watch events about objects (not bookmarks, not errors): never passed on."""
     events_delayed: Between = (0.0, 0.0)
@@ -90,8 +92,13 @@ class Counters(BaseModel):
     """All that came in."""
     writes: int
     """Neither refused nor of Leases: passed on, or killed at."""
+    delayed: int
+    """Requests that had to wait. Here and below, those of Leases are left out: they come whatever else is done."""
     failed: int
     conflicted: int
+    """Writes of anything."""
+    budgets_and_pods_conflicted: int
+    """Of these, those of PgBudgets and pods."""
     dropped: int
     """Watch events that were not passed on."""
     killed_at: str
@@ -103,7 +110,8 @@ class _Period:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.requests = self.writes = self.failed = self.conflicted = self.dropped = 0
+        self.requests = self.writes = self.delayed = self.failed = self.dropped = 0
+        self.conflicted = self.budgets_and_pods_conflicted = 0
         self.killed_at = ""
         self.watches: set[asyncio.Timeout] = set()
         self._random = random.Random(policy.seed)
@@ -115,22 +123,34 @@ class _Period:
     def within(self, between: Between) -> float:
         return self._random.uniform(*between)
 
+    def delay(self, request: web.Request) -> float:
+        """Seconds that a request has to wait."""
+        seconds = self.within(self.policy.delay)
+        self.delayed += seconds > 0 and not _is_of_leases(request)
+        return seconds
+
     def happens(self, share: float) -> bool:
         return self._random.random() < share
 
     def refusal(self, request: web.Request) -> web.Response | None:
         """The answer to a request that is not to be passed on."""
         if self.happens(self.policy.failing):
-            self.failed += 1
+            self.failed += not _is_of_leases(request)
             return _refused(*next(self._failures))
-        if request.method in _WRITES and self.happens(self.policy.conflicting):
-            self.conflicted += 1
+        if request.method in _WRITES and self._conflicts(request):
+            self.conflicted += not _is_of_leases(request)
+            self.budgets_and_pods_conflicted += _is_of_budgets_or_pods(request)
             return _refused(409, "Conflict")
         return None
 
+    def _conflicts(self, request: web.Request) -> bool:
+        share = self.policy.conflicting
+        first = not self.budgets_and_pods_conflicted and _is_of_budgets_or_pods(request)
+        return self.happens(share) or (share > 0 and first)
+
     def count(self, request: web.Request) -> Kill | None:
         """Take note of a request that is to be passed on; the kill if it is due at this one."""
-        if request.method not in _WRITES or request.path.startswith(_LEASES):
+        if request.method not in _WRITES or _is_of_leases(request):
             return None
         self.writes += 1
         kill = self.policy.kill
@@ -185,7 +205,7 @@ class _Port:
         period = self._period
         period.requests += 1
         body = await request.read()
-        await asyncio.sleep(period.within(period.policy.delay))
+        await asyncio.sleep(period.delay(request))
         # Another policy may be in force by now.
         period = self._period
         refusal = period.refusal(request)
@@ -282,6 +302,14 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             yield line + b"\n"
     if rest:
         yield rest
+
+
+def _is_of_leases(request: web.Request) -> bool:
+    return request.path.startswith(_LEASES)
+
+
+def _is_of_budgets_or_pods(request: web.Request) -> bool:
+    return any(kind in request.path for kind in _BUDGETS_AND_PODS)
 
 
 def _hung_up(request: web.Request, reply: web.StreamResponse) -> web.StreamResponse:

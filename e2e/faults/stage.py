@@ -47,6 +47,8 @@ class Stage:
     victim_is_whole: bool = True
     bounds: list[Bound] = field(default_factory=list)
     """Of the scenario that is played."""
+    waits: list[float] = field(default_factory=list)
+    """Of that scenario, since something was broken: seconds that each wait for the whole budget took."""
 
     @property
     def victim(self) -> str:
@@ -105,8 +107,9 @@ class Stage:
 
     def wait_moved(self, replicas: int) -> float:
         """Wait until there are so many pods and all is whole; since when, see wait_whole()."""
+        began = time.monotonic()
         self.wait_for_pods(replicas)
-        return self.wait_whole()
+        return self.wait_whole(began=began)
 
     def database_answers(self) -> bool:
         """Whether the primary takes connections."""
@@ -115,17 +118,21 @@ class Stage:
         except (psycopg.Error, KubectlError):
             return False
 
-    def wait_whole(self, budget: int = BUDGET) -> float:
+    def wait_whole(self, budget: int = BUDGET, *, began: float | None = None) -> float:
         """Wait until an operator leads, the pool serves, and its pods have all of the budget, for a while.
 
-        Since when that is so, by the monotonic clock.
+        Since when that is so, by the monotonic clock. What it took is noted; `began` is when somebody began to wait
+        for it, by the same clock, where that was earlier.
         """
+        began = time.monotonic() if began is None else began
         self.operators.wait_leading()
-        return eventually(
+        since = eventually(
             f"all {budget} connections are granted and in use",
             steadily(lambda: self.check_whole(budget), _STEADY_SECONDS),
             PATIENCE_SECONDS,
         )
+        self.waits.append(since - began)
+        return since
 
     def check_whole(self, budget: int = BUDGET) -> None:
         """Raises AssertionError with what is missing until all is whole, just now."""
@@ -146,6 +153,15 @@ class Stage:
         sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = %s"
         ((count,),) = self.database.query(sql, (USER,))
         return int(count)
+
+
+def require_home(kubectl: Kubectl, *pods: str) -> None:
+    """Raises AssertionError unless these pods run where nothing is broken."""
+    for pod in pods:
+        found = kubectl.get("pod", pod)
+        assert found is not None, f"no pod {pod}"
+        node = found["spec"].get("nodeName")
+        assert node == HOME, f"{pod} is on {node}, not on {HOME}"
 
 
 def steadily(check: Callable[[], None], seconds: float) -> Callable[[], float | None]:

@@ -1,12 +1,14 @@
 """An application: workers that write rows in transactions and remember each one that was acknowledged.
 
 A connection that was closed while it was *idle* is opened again, as every connection pool of an application
-does (the close may cross with a BEGIN on the wire: then nothing was started either). What goes wrong after the
-server answered BEGIN counts as a failure, and so does a login that is refused.
+does. The close may cross with a BEGIN on the wire: then nothing was started either. What was said is kept, as a
+client that waited for its turn in vain is told so at the same place. What goes wrong after the server answered
+BEGIN counts as a failure, and so does a login that is refused.
 """
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +19,11 @@ import psycopg
 
 THINK_SECONDS = 0.02
 
+_LAST_WORDS = ("client_idle_timeout", "server shutting down")
+"""Of a PgBouncer that drains, to clients between two transactions; of one that ends, to those that begin one."""
+_WITHOUT_A_WORD = re.compile(r"[a-z ]+ failed: server closed the connection unexpectedly\n")
+"""libpq's, where it read the end of the connection and nothing before it."""
+
 
 @dataclass
 class Record:
@@ -26,6 +33,8 @@ class Record:
     acknowledged_at: list[float] = field(default_factory=list)
     """When each was, by the monotonic clock."""
     failures: list[str] = field(default_factory=list)
+    goodbyes: list[str] = field(default_factory=list)
+    """What was said instead of an answer to BEGIN, as the connection was closed."""
     reconnects: int = 0
     slowest: float = 0.0
     """Seconds that the slowest transaction took, waiting included."""
@@ -82,9 +91,10 @@ class Application:
         number, started = next(self._ids), asyncio.get_running_loop().time()
         try:
             await connection.execute("BEGIN")
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             if not connection.closed:
                 raise
+            self._record.goodbyes.append(str(error))
             return
         try:
             await connection.execute("INSERT INTO judged (id) VALUES (%s)", (number,))
@@ -98,6 +108,11 @@ class Application:
         self._record.acknowledged_at.append(ended)
         took = ended - started
         self._record.slowest = max(self._record.slowest, took)
+
+
+def is_of_an_end(goodbye: str) -> bool:
+    """Whether a pooler says so that ends, or nothing was said: it had closed the connection already."""
+    return goodbye.startswith(_LAST_WORDS) or _WITHOUT_A_WORD.match(goodbye) is not None
 
 
 def _closed_by_peer(connection: psycopg.AsyncConnection) -> bool:

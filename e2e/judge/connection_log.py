@@ -16,6 +16,7 @@ _REFUSED = re.compile(
     r"^\S+ \S+ \S+ \[(?P<pid>\d+)\].*FATAL: .*"
     r"(too many connections for (role|database)|too many clients|remaining connection slots)"
 )
+_VANISHED = re.compile(r"^\S+ \S+ \S+ \[(?P<pid>\d+)\].*FATAL: .*connection to client lost")
 _STARTED = re.compile(r"^(?P<at>\S+ \S+ \S+) .*LOG:  database system is ready to accept connections")
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _TOLD = 40
@@ -33,6 +34,8 @@ class Verdict:
     opened: int
     refused: int
     """Logins that a CONNECTION LIMIT or max_connections turned away."""
+    ghosts: int = 0
+    """Sessions that PostgreSQL ended in their queries because nobody was there any more to hear the answer."""
     before: tuple[str, ...] = field(default=(), repr=False)
     """The last lines up to the one that made the peak: whose sessions came and went."""
     depths: tuple[tuple[datetime, int], ...] = field(default=(), repr=False)
@@ -50,13 +53,15 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
     lines = list(lines)
     turned_away = _turned_away(lines)
     present = set(open_before)
-    peak, at, opened, refused, before = len(present), "start", 0, 0, 0
+    peak, at, opened, refused, ghosts, before = len(present), "start", 0, 0, 0, 0
     depths = [(_BEFORE_ALL, len(present))]
     for number, line in enumerate(lines):
         if number in turned_away:
             continue
         if _REFUSED.search(line):
             refused += 1
+        elif match := _VANISHED.match(line):
+            ghosts += int(match["pid"]) in present
         elif match := _STARTED.match(line):
             # A crash writes no line for the sessions that it ends; before this one nobody logs in.
             present.clear()
@@ -71,7 +76,7 @@ def judge(lines: Iterable[str], users: frozenset[str], open_before: Iterable[int
             present.discard(int(match["pid"]))
             depths.append((_instant(match["at"]), len(present)))
     told = tuple(lines[max(0, before - _TOLD) : before])
-    return Verdict(peak, at, opened, refused, told, tuple(depths))
+    return Verdict(peak, at, opened, refused, ghosts, told, tuple(depths))
 
 
 def _instant(words: str) -> datetime:

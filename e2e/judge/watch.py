@@ -1,5 +1,6 @@
 """PostgreSQL, watched through a whole scenario: by its connection log and by samples of pg_stat_activity."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from e2e.judge.load import Result
 from e2e.judge.pod_log import following
 from e2e.judge.sampler import Sampler, Samples
 from e2e.kube import eventually
-from e2e.world import BUDGET, PRIMARY, USER, Postgres
+from e2e.world import BUDGET, PRIMARY, USER, Postgres, query_at
 
 
 @dataclass
@@ -38,20 +39,25 @@ def watched(database: Postgres, users: frozenset[str] = frozenset({USER})) -> It
     Who is connected is asked once the log is seen to arrive: a session is among those or has a line, or both.
     """
     with following(database.kubectl, PRIMARY, "postgres") as lines:
-        eventually("the log is followed", lambda: _login_is_told(database, lines))
+        _wait_for_own_login("the log is followed", database, lines)
         asked_at = len(lines)
         rows = database.query("SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)", (list(users),))
         with Sampler(database.dsn(), sorted(users)) as samples:
             yield Watched(samples, users, lines, asked_at, tuple(pid for (pid,) in rows))
         # What was written before the end has arrived once a later login has.
-        told = len(lines)
-        eventually("the log has arrived", lambda: _login_is_told(database, lines[told:]))
+        _wait_for_own_login("the log has arrived", database, lines)
 
 
-def _login_is_told(database: Postgres, lines: list[str]) -> bool:
-    """Logs in at each call: the line of an earlier login may have been written before the log was followed."""
-    database.query("SELECT 1")
-    return bool(lines)
+def _wait_for_own_login(what: str, database: Postgres, lines: list[str]) -> None:
+    """Wait until the log tells of a login that is made now, by a name that nobody else has."""
+    name = f"watch-{uuid.uuid4()}"
+
+    def told() -> bool:
+        # Again each time: an earlier one may have been written before the log was followed.
+        query_at(f"{database.dsn()} application_name={name}", "SELECT 1")
+        return any(name in line for line in lines)
+
+    eventually(what, told)
 
 
 def report(title: str, seen: Watched, load: Result) -> None:

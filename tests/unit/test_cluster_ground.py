@@ -18,7 +18,13 @@ C = Node("c", "172.18.0.4", "10.244.2.0/24")
 
 def container(name: str, mounts: tuple[str, ...] = ()) -> Container:
     return Container(
-        name, running=True, started=STARTED, address="172.18.0.2", image="sha256:1", mounts=mounts
+        name,
+        running=True,
+        paused=False,
+        started=STARTED,
+        address="172.18.0.2",
+        image="sha256:1",
+        mounts=mounts,
     )
 
 

@@ -1,6 +1,7 @@
 """Mixtures of faults are what their seed says."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,11 @@ def nothing(_: Stage) -> Iterator[None]:
 
 def fault_of(name: str, seconds: float = 0.0) -> Fault:
     return Fault(name, nothing, seconds, daily=False, mixed=True, most=24)
+
+
+def test_one_fault_of_each_class_stands_for_it_every_day() -> None:
+    daily = Counter(fault.family for fault in CANDIDATES if fault.daily)
+    assert daily == Counter({fault.family for fault in CANDIDATES})
 
 
 @pytest.mark.parametrize("seed", [1, 7])

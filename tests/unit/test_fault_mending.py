@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from e2e.cluster.mending import RULE_MARK
 from e2e.cluster.shell import CommandError
 from e2e.faults import nodes, processes
 from e2e.faults.crashes import require_the_protocol
@@ -17,7 +18,16 @@ from e2e.faults.stage import LEDGER, PODS, Stage
 from e2e.kube import Object
 
 NODE = "w2"
-QUIET = Counters(requests=0, writes=0, failed=0, conflicted=0, dropped=0, killed_at="")
+QUIET = Counters(
+    requests=0,
+    writes=0,
+    delayed=0,
+    failed=0,
+    conflicted=0,
+    budgets_and_pods_conflicted=0,
+    dropped=0,
+    killed_at="",
+)
 
 
 class OtherFaultError(Exception):
@@ -74,6 +84,9 @@ class FakeStage:
     def mend_victim(self) -> None:
         self.said.append("mend the victim")
 
+    def wait_whole(self) -> None:
+        self.said.append("wait for the whole budget")
+
     def scale(self, replicas: int) -> None:
         self.said.append(f"scale to {replicas}")
 
@@ -116,6 +129,7 @@ def test_a_node_that_was_cut_off_is_heard_again_where_another_fault_fails(comman
     stage = FakeStage()
     interrupted("node/cut-off", stage)
     rules = [said for said in commands.said if "-I" in said]
+    assert all(said.endswith(f" -m comment --comment {RULE_MARK}") for said in rules)
     assert {said.split()[2] for said in rules} == {"iptables", "ip6tables"}
     assert [said for said in commands.said if "-D" in said] == [
         f"exec {NODE} sh -c ! {rule.replace('-I', '-C')} 2>/dev/null || {rule.replace('-I', '-D')}"
@@ -139,7 +153,10 @@ def test_a_pod_that_was_cut_off_from_an_address_reaches_it_again_where_something
     pod: Object = {"spec": {"nodeName": NODE}, "status": {"podIP": "10.1.0.7"}}
     with pytest.raises(OtherFaultError), cut_off_from(pod, "10.1.0.9"):
         raise OtherFaultError
-    there, back = (f"-s {a} -d {b} -j DROP" for a, b in (("10.1.0.7", "10.1.0.9"), ("10.1.0.9", "10.1.0.7")))
+    there, back = (
+        f"-s {a} -d {b} -j DROP -m comment --comment {RULE_MARK}"
+        for a, b in (("10.1.0.7", "10.1.0.9"), ("10.1.0.9", "10.1.0.7"))
+    )
     chain = "iptables -t raw {} PREROUTING"
     assert commands.said == [
         *(f"exec {NODE} {chain.format('-I')} {way}" for way in (there, back)),
@@ -147,6 +164,25 @@ def test_a_pod_that_was_cut_off_from_an_address_reaches_it_again_where_something
             f"exec {NODE} sh -c ! {chain.format('-C')} {way} 2>/dev/null || {chain.format('-D')} {way}"
             for way in (there, back)
         ),
+    ]
+
+
+@pytest.mark.usefixtures("commands")
+def test_nobody_but_the_control_plane_deletes_the_pods_of_a_node_that_is_tainted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pods: list[Object] = [{"metadata": {"name": "app-rw-1"}, "spec": {"nodeName": NODE}}]
+    looks = iter([pods, []])
+    stage = FakeStage()
+    monkeypatch.setattr(FakeStage, "pool", SimpleNamespace(pods=lambda: next(looks)))
+    monkeypatch.setattr(nodes, "_taints", lambda *_: {nodes.OUT_OF_SERVICE})
+    with FAULTS["node/stopped-and-tainted"].act(cast(Stage, stage)):
+        pass
+    assert stage.said == [
+        f"taint node {NODE} {nodes.OUT_OF_SERVICE}=nodeshutdown:NoExecute",
+        "wait for the whole budget",
+        "mend the victim",
+        f"taint node {NODE} {nodes.OUT_OF_SERVICE}-",
     ]
 
 
@@ -164,24 +200,45 @@ def test_requests_are_left_alone_again_where_another_fault_fails(fault: str) -> 
     assert stage.said[-1] == f"scale to {PODS}"
 
 
-@pytest.mark.parametrize(
-    ("fault", "seen"),
-    [
-        ("api/slow", {"requests": 1}),
-        ("api/failing", {"failed": 1}),
-        ("api/conflicting", {"conflicted": 1}),
-        ("api/deaf", {"dropped": 1}),
-    ],
-)
-def test_a_disturbance_that_nobody_met_is_none(
-    fault: str, seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+DISTURBANCES = [
+    ("api/slow", "delayed"),
+    ("api/failing", "failed"),
+    ("api/conflicting", "budgets_and_pods_conflicted"),
+    ("api/deaf", "dropped"),
+]
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("e2e.faults.control_plane.time.sleep", lambda _: None)
-    stage = FakeStage()
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("fault", "met"), DISTURBANCES)
+def test_a_disturbance_that_the_leader_met_is_one(fault: str, met: str) -> None:
+    stage = FakeStage(counters=QUIET.model_copy(update={"writes": 1, met: 1}))
+    with FAULTS[fault].act(cast(Stage, stage)):
+        pass
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("fault", [fault for fault, _ in DISTURBANCES])
+@pytest.mark.parametrize(
+    "others",
+    [{"requests": 9, "writes": 9}, {"requests": 9, "writes": 9, "conflicted": 9}],
+    ids=["passed on", "refused elsewhere"],
+)
+def test_a_disturbance_that_nothing_came_of_is_none(fault: str, others: dict[str, int]) -> None:
+    stage = FakeStage(counters=QUIET.model_copy(update=others))
     with pytest.raises(AssertionError, match="nothing came of"), FAULTS[fault].act(cast(Stage, stage)):
         pass
-    stage.counters = QUIET.model_copy(update=seen)
-    with FAULTS[fault].act(cast(Stage, stage)):
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("fault", "met"), DISTURBANCES)
+def test_a_disturbance_that_only_an_operator_met_that_waits_to_lead_is_none(fault: str, met: str) -> None:
+    stage = FakeStage(counters=QUIET.model_copy(update={met: 1}))
+    with pytest.raises(AssertionError, match="nothing came of"), FAULTS[fault].act(cast(Stage, stage)):
         pass
 
 

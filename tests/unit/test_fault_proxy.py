@@ -21,6 +21,8 @@ from e2e.faults.proxy import HOST, Counters, Kill, Policy, Proxy
 POD = "/api/v1/namespaces/shop/pods/a"
 PODS = "/api/v1/namespaces/shop/pods"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/pgpool-system/leases/pgpool-operator"
+LEDGER = "/apis/pgpool.dev/v1alpha1/namespaces/shop/pgbudgets/main-a-0/status"
+DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/app-rw"
 LONG = 60.0
 GENEROUS = aiohttp.ClientTimeout(total=20)
 """A request that takes longer hangs."""
@@ -230,6 +232,40 @@ async def test_conflicts_are_of_writes_only(client: Client, upstream: Upstream) 
     assert upstream.seen == []
     assert await client.status("GET") == 201
     assert (await client.counters()).conflicted == 4
+
+
+@pytest.mark.parametrize("path", [POD, LEDGER])
+async def test_the_first_write_of_a_ledger_or_a_pod_is_one_of_the_conflicts(
+    client: Client, path: str
+) -> None:
+    await client.set_policy(Policy(conflicting=1e-9))
+    assert await client.status("PATCH", DEPLOYMENT) == 201
+    assert [await client.status("PATCH", path) for _ in range(3)] == [409, 201, 201]
+    counters = await client.counters()
+    assert (counters.conflicted, counters.budgets_and_pods_conflicted) == (1, 1)
+
+
+async def test_a_conflict_elsewhere_is_none_of_a_ledger_or_a_pod(client: Client) -> None:
+    await client.set_policy(Policy(conflicting=1.0))
+    assert await client.status("PATCH", DEPLOYMENT) == 409
+    counters = await client.counters()
+    assert (counters.conflicted, counters.budgets_and_pods_conflicted) == (1, 0)
+
+
+@pytest.mark.parametrize("policy", [Policy(delay=(0.01, 0.01)), Policy(failing=1.0), Policy(conflicting=1.0)])
+async def test_what_happens_to_leases_is_not_counted(client: Client, policy: Policy) -> None:
+    await client.set_policy(policy)
+    await client.status("PUT", LEASE)
+    counters = await client.counters()
+    assert (counters.delayed, counters.failed, counters.conflicted) == (0, 0, 0)
+
+
+async def test_requests_that_had_to_wait_are_counted(client: Client) -> None:
+    await client.status("GET")
+    assert (await client.counters()).delayed == 0
+    await client.set_policy(Policy(delay=(0.01, 0.01)))
+    await client.status("GET")
+    assert (await client.counters()).delayed == 1
 
 
 async def test_dropped_events_are_those_of_objects(client: Client, upstream: Upstream) -> None:

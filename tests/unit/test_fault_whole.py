@@ -1,13 +1,18 @@
-"""Whether everything is as it was before a fault."""
+"""Whether everything is as it was before a fault, and how long that took."""
 
+import time
 from copy import deepcopy
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 
-from e2e.faults.stage import steadily
+from e2e.faults import stage as stages
+from e2e.faults.operators import Operators
+from e2e.faults.stage import HOME, VICTIM, Stage, require_home, steadily
 from e2e.faults.whole import not_whole
-from e2e.kube import Object
+from e2e.kube import Kubectl, Object
+from e2e.world import Pool, Postgres
 
 
 def condition(kind: str, status: str, generation: int = 7) -> Object:
@@ -95,3 +100,82 @@ def test_what_holds_for_a_moment_is_not_steady(monkeypatch: pytest.MonkeyPatch) 
     assert looked() is None
     assert looked() is None
     assert looked() == 20.0
+
+
+WAIT = 0.3
+
+
+@dataclass
+class SlowPool:
+    """It has its second pod only after a while."""
+
+    since: float
+
+    def pods(self) -> list[Object]:
+        return pods("x", "y") if time.monotonic() - self.since >= WAIT else pods("x")
+
+
+class Leading:
+    def wait_leading(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(stages, "_STEADY_SECONDS", 0.0)
+    monkeypatch.setattr(Stage, "check_whole", lambda *_: None)
+    pool = SlowPool(time.monotonic())
+    nothing: Any = None
+    return Stage(
+        cast(Kubectl, nothing), cast(Postgres, nothing), cast(Pool, pool), cast(Operators, Leading())
+    )
+
+
+def test_what_a_wait_for_the_budget_took_is_noted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_at = time.monotonic() + WAIT
+
+    def check(*_: object) -> None:
+        assert time.monotonic() >= whole_at, "not yet"
+
+    monkeypatch.setattr(Stage, "check_whole", check)
+    stage.wait_whole()
+    stage.wait_whole()
+    first, second = stage.waits
+    assert first >= 0.9 * WAIT
+    assert second < 0.1
+
+
+def test_a_wait_for_pods_is_part_of_the_wait_for_the_budget(stage: Stage) -> None:
+    stage.wait_moved(2)
+    (waited,) = stage.waits
+    assert waited >= 0.9 * WAIT
+
+
+def test_a_wait_may_have_begun_before(stage: Stage) -> None:
+    stage.wait_whole(began=time.monotonic() - 40.0)
+    (waited,) = stage.waits
+    assert waited >= 40.0
+
+
+@dataclass
+class OnePod:
+    """kubectl in a namespace with one pod."""
+
+    node: str
+
+    def get(self, _: str, name: str) -> Object | None:
+        return {"spec": {"nodeName": self.node}} if name == "main-a-0" else None
+
+
+def test_what_has_to_outlive_the_victim_is_not_there() -> None:
+    require_home(cast(Kubectl, OnePod(HOME)), "main-a-0")
+
+
+@pytest.mark.parametrize(
+    ("node", "pod", "words"),
+    [(VICTIM, "main-a-0", f"main-a-0 is on {VICTIM}"), (HOME, "load", "no pod load")],
+    ids=["on the victim", "not there"],
+)
+def test_what_is_not_at_home_is_named(node: str, pod: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        require_home(cast(Kubectl, OnePod(node)), pod)
