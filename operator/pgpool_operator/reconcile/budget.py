@@ -15,7 +15,7 @@ from ..agents import Agents
 from ..api import PgBudget, PgBudgetStatus
 from ..budget import Order, Plan, PodView, Size, give_way, plan
 from ..cluster import events
-from ..cluster.api import Api, ApiError
+from ..cluster.api import Api
 from ..cluster.kinds import PGBUDGET
 from ..cluster.store import Store
 from ..status import budget_events
@@ -164,18 +164,19 @@ class BudgetReconciler:
     async def _send(self, scene: Scene, orders: Mapping[str, Order]) -> float | None:
         """Write the grants that differ; poke pods that have not noticed theirs. The ledger holds them already.
 
-        Raises the first failure when every pod has been tried. Each order is safe without the others: the ledger
-        holds for each pod the most that it may have, and gives nobody what another has yet to acknowledge.
+        Raises the first failure, of whatever sort, when every pod has been tried. Each order is safe without the
+        others: the ledger holds for each pod the most that it may have, and gives nobody what another has yet to
+        acknowledge.
         """
         if scene.server is None:
             return None
         pauses: list[float] = []
-        failures: list[ApiError] = []
+        failures: list[Exception] = []
         for uid, order in orders.items():
             try:
                 pauses += await self._send_one(scene, uid, order)
-            except ApiError as error:
-                log.info("not told", pod=scene.pods[uid].name, server=scene.name, error=str(error))
+            except Exception as error:
+                log.info("not told", pod=scene.pods[uid].name, server=scene.name, error=repr(error))
                 failures.append(error)
         if failures:
             raise failures[0]

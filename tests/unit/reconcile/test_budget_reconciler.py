@@ -153,6 +153,21 @@ async def test_a_pod_that_cannot_be_written_keeps_no_other_from_its_grant(status
     assert shop.grant("app-2") is not None
 
 
+async def test_a_pod_that_cannot_be_told_for_whatever_reason_keeps_no_other_from_its_grant() -> None:
+    """The ledger is committed: what is not sent now would be reserved and never granted."""
+    shop = open_shop("app-1", "app-2", "app-3")
+    save_ledger(shop)
+
+    def break_down(method: str, path: str) -> None:
+        if method == "patch" and "app-2" in path:
+            raise OverflowError("too large")
+
+    shop.server.refuse = break_down
+    with pytest.raises(OverflowError):
+        await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert [shop.grant(name) is not None for name in ("app-1", "app-2", "app-3")] == [True, False, True]
+
+
 async def test_a_grant_is_never_written_over_one_of_the_same_generation_or_a_higher_one() -> None:
     shop, reconciler = await settled_shop("app-1", "app-2")
     before = {name: shop.grant(name) for name in ("app-1", "app-2")}
