@@ -20,6 +20,7 @@ from ..cluster.api import Api, ApiError
 from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
 from ..cluster.shared import pods_with
 from ..cluster.store import Change, Store
+from ..watching import slim
 from .pods import PoolerPod, is_finished, pooler
 
 log = structlog.get_logger()
@@ -100,6 +101,7 @@ class Deaths:
 
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
+        await self._look_for(namespace, record)
         return await self._verdict(record.uid, self._facts(namespace, record))
 
     async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
@@ -137,7 +139,8 @@ class Deaths:
         if kind is NODE and (change is not Change.PUT or not _is_ready(obj)):
             self._leases.pop(obj["metadata"]["name"], None)
         elif kind is POD and change is Change.PUT:
-            self._gone.pop(obj["metadata"]["uid"], None)
+            if self._gone.pop(obj["metadata"]["uid"], None) is not None:
+                self._dead_since.pop(obj["metadata"]["uid"], None)
         elif kind is POD:
             finished = self._finished.pop(obj["metadata"]["uid"], None)
             if (pod := pooler(obj)) is not None:
@@ -169,13 +172,34 @@ class Deaths:
         pods = (self.store.get(POD, *key) for key in pods_with(self.store, uid))
         return all(pod is None or is_finished(pod) for pod in pods)
 
-    def _facts(self, namespace: str, record: GrantRecord) -> PodFacts:
+    async def _look_for(self, namespace: str, record: GrantRecord) -> None:
+        """Find out whether a pod that was never seen is gone: the watch of pods may be late, or stuck, while that
+        of the ledgers is not. Until the API server has said so, its absence proves nothing."""
+        if record.uid in self._gone or self._there(namespace, record) is not None:
+            return
+        try:
+            found = await self.api.get(POD, namespace, record.pod)
+        except ApiError as error:
+            log.info("no look for a pod that was never seen", pod=record.pod, error=str(error))
+            return
+        if found is not None and found["metadata"]["uid"] == record.uid:
+            self.store.put(POD, slim(POD, found))
+        else:
+            self._gone.setdefault(record.uid, _Lost(self.clock()))
+
+    def _there(self, namespace: str, record: GrantRecord) -> Object | None:
         raw = self.store.get(POD, namespace, record.pod)
-        if raw is not None and raw["metadata"]["uid"] == record.uid:
+        return raw if raw is not None and raw["metadata"]["uid"] == record.uid else None
+
+    def _facts(self, namespace: str, record: GrantRecord) -> PodFacts:
+        raw = self._there(namespace, record)
+        if raw is not None:
             pod = pooler(raw)
             facts = _seen(pod) if pod is not None else _stripped(raw, record)
             return self._awaiting(record.uid, _with_grace_of(record, facts))
-        gone = self._gone.setdefault(record.uid, _Lost(self.clock()))
+        gone = self._gone.get(record.uid)
+        if gone is None:
+            return _never_seen(record)
         facts = _seen(gone.pod) if gone.pod is not None else _never_seen(record)
         return _with_grace_of(record, replace(facts, exists=False, gone_since=gone.since, killed=gone.killed))
 

@@ -418,10 +418,14 @@ async def test_the_lease_is_read_only_for_lost_pods_and_not_for_each_of_them(
     vanish(shop)
     for uid in "abc":
         await deaths.verdict("shop", RECORD.model_copy(update={"uid": uid}))
-    assert len(shop.server.reads) == 1
+    assert leases_read(shop) == 1
     shop.clock.now += LEASE_PAUSE_SECONDS
     await verdict(deaths)
-    assert len(shop.server.reads) == 2
+    assert leases_read(shop) == 2
+
+
+def leases_read(shop: Shop) -> int:
+    return sum("leases" in path for path in shop.server.reads)
 
 
 async def test_a_refused_pod_is_waited_for_until_its_kubelet_must_have_killed_it(
@@ -561,6 +565,61 @@ async def test_a_pod_that_was_gone_before_the_operator_looked_is_followed_from_t
     assert found is Life.DEAD_INFERRED
 
 
+async def follow_a_pod_that_no_watch_told_of(shop: Shop, deaths: Deaths) -> GrantRecord:
+    """The watch of pods is stuck, those of ledgers and nodes are not; for long enough to prove a death."""
+    shop.server.save(POD, pod_manifest("app-2"))
+    record = RECORD.model_copy(update={"uid": "uid-app-2", "pod": "app-2"})
+    reserve_unseen(shop, record)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    return record
+
+
+def reserve_unseen(shop: Shop, record: GrantRecord) -> None:
+    """Only the watch of ledgers tells."""
+    status = {"grants": [record.model_dump(mode="json", exclude_none=True)]}
+    ledger = {"metadata": {"name": LEDGER}, "spec": {"server": {"host": "10.0.0.7"}}, "status": status}
+    shop.store.put(PGBUDGET, shop.server.save(PGBUDGET, ledger))
+
+
+async def test_a_pod_that_no_watch_told_of_is_looked_for_and_found_alive(shop: Shop, deaths: Deaths) -> None:
+    record = await follow_a_pod_that_no_watch_told_of(shop, deaths)
+    assert await deaths.verdict("shop", record) == (Life.ALIVE, 0.0)
+    assert deaths._gone == {}
+
+
+async def test_one_that_nobody_can_look_for_is_not_proven_dead(shop: Shop, deaths: Deaths) -> None:
+    shop.server.refuse = lambda _method, path: ApiError(403, "not yours") if "pods" in path else None
+    record = await follow_a_pod_that_no_watch_told_of(shop, deaths)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+
+
+async def test_one_whose_name_another_pod_has_is_gone_since_that_was_found(
+    shop: Shop, deaths: Deaths
+) -> None:
+    record = RECORD.model_copy(update={"uid": "the one before"})
+    reserve_unseen(shop, record)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+    await stand_by(shop, deaths, RENEW_SECONDS)
+    found, _ = await deaths.verdict("shop", record)
+    assert found is Life.DEAD_INFERRED
+
+
+async def test_a_pod_that_comes_back_to_the_watch_is_held_anew_when_it_ends(
+    shop: Shop, deaths: Deaths
+) -> None:
+    pod = shop.server.there(POD, "app-1")
+    vanish(shop)
+    await prove(shop, deaths)
+    shop.clock.now += 60
+    shop.server.save(POD, pod)
+    shop.watch()
+    end(shop)
+    assert await deaths.verdict("shop", RECORD) == (Life.DEAD_REPORTED, 0.0)
+
+
 async def test_no_lease_is_read_while_no_pod_is_missing(shop: Shop, deaths: Deaths) -> None:
     reserve(shop, RECORD)
     await stand_by(shop, deaths, 60)
@@ -606,7 +665,9 @@ async def test_a_look_that_fails_is_no_look_and_is_not_repeated_for_each_pod(
     reserve(shop, *(RECORD.model_copy(update={"uid": uid, "pod": uid}) for uid in "abc"))
     asked: list[str] = []
 
-    def refuse_leases(_method: str, path: str) -> ApiError:
+    def refuse_leases(_method: str, path: str) -> ApiError | None:
+        if "leases" not in path:
+            return None
         asked.append(path)
         return ApiError(0, "no answer")
 
