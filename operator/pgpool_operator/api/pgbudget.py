@@ -116,6 +116,9 @@ class GrantRecord(ApiModel):
     itself read last; None: it has not read that yet."""
     assumed_to_detect: bool = False
     """What is taken for detectsDeadClients of a pod that has not read that, by what others have read."""
+    backends: int | None = None
+    """Backends that the server still has from the addresses of a pod that is proven dead: they keep what is
+    reserved. None: it has none, nobody sees them, or they are about to end."""
     cap: Annotated[int, Field(ge=0)]
     """Connections that the pod shall have at most."""
     reserved: Annotated[int, Field(ge=0)]

@@ -26,6 +26,9 @@ HOLD_INFERRED_SECONDS = 25.0
 COUNT_SECONDS = 2.0
 """Between two looks at a dead pod whose backends somebody counts."""
 
+STILL_COUNTED_SECONDS = 15.0
+"""After the hold: a backend that is counted then is not about to end, and a person is told."""
+
 HOLD_NEVER_SEEN_SECONDS = 60.0
 """For a server that no agent ever logged in to: most likely there never was a backend to wait for."""
 

@@ -38,6 +38,8 @@ class Reservation:
     it never said."""
     assumed_to_detect: bool = False
     """What is taken for that of a pod that never said anything: kept for when its pool is gone."""
+    backends: int | None = None
+    """What the server still has of it, where it is dead and that keeps its reservation."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class PodView:
     countable: bool = False
     """Somebody sees all backends of the server, and would see those of this pod as such."""
     counted: int | None = None
-    """Its backends as somebody else saw them after it was proven dead; None: nobody did."""
+    """Its backends as somebody else saw them last, after it was proven dead; None: nobody did, or they were some
+    and that is long ago."""
     released: bool = False
     """A person declared it dead by name; obeyed only where nothing proves that its connections are gone."""

@@ -1,7 +1,7 @@
 """One server with its ledger and its pods, as the plan wants to see them. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,7 +66,9 @@ class Scene:
     heard: Callable[[str], Heard]
     peers: PeerIds
     is_taken: Callable[[str, str], bool]
-    """Whether a living pod other than one (uid) has an address."""
+    """Whether a living pod other than one (uid) that may hold connections has an address."""
+    is_used: Callable[[str, str], bool]
+    """Whether any pod other than one (uid) has an address."""
 
     @property
     def name(self) -> str:
@@ -159,7 +161,7 @@ class Scene:
             assumed_to_detect=self._assumed_to_detect(uid) if identity is None else None,
             dead_for=dead_for,
             countable=bool(counts),
-            counted=counted(addresses, counts, dead_for),
+            counted=self._counted(uid, addresses, counts, dead_for),
             released=self._released(namespace, name),
         )
 
@@ -204,6 +206,14 @@ class Scene:
             (self._here((heard := self.heard(other)).state), heard.age) for other in self.pods if other != uid
         )
         return complete_counts((here, age) for here, age in others if here is not None)
+
+    def _counted(
+        self, uid: str, addresses: Collection[str], counts: Sequence[Count], dead_for: float
+    ) -> int | None:
+        """A dead pod's backends; None also where they may be those of a stranger's pod, which has its address by
+        now and logs in without a pool."""
+        found = counted(addresses, counts, dead_for)
+        return None if found and any(self.is_used(address, uid) for address in addresses) else found
 
     def _assumed_to_detect(self, uid: str) -> bool | None:
         """Whether the server is to be taken to notice within seconds that a pod is gone which never said so.
@@ -311,6 +321,7 @@ def observe(
         heard=heard,
         peers=peers,
         is_taken=world.is_taken,
+        is_used=world.is_used,
     )
 
 

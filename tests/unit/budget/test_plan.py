@@ -917,6 +917,37 @@ def test_a_count_of_some_frees_nothing_and_is_looked_at_again_after_2_seconds() 
     assert decided.look_again == 2.0
 
 
+@pytest.mark.parametrize("life", [Life.DEAD_CLEAN, Life.DEAD_REPORTED, Life.DEAD_INFERRED])
+def test_backends_that_are_counted_hold_a_dead_pods_connections_for_longer_than_the_hold(life: Life) -> None:
+    before = ledger(reservation("a", 12))
+    seen = replace(gone(granted("a", 12), life, dead_for=30.0), counted=7, countable=True)
+    decided = step(before, seen, newcomer("b"))
+    assert caps(decided) == {"a": (12, 12)}
+    assert decided.look_again == 2.0
+    assert caps(step(before, replace(seen, counted=0), newcomer("b"))) == {"b": (12, 12)}
+    assert caps(step(before, replace(seen, counted=None), newcomer("b"))) == {"b": (12, 12)}
+
+
+def test_backends_that_do_not_end_are_told_of_and_a_person_may_release_their_pod() -> None:
+    before = ledger(reservation("a", 12))
+    ending = replace(
+        gone(granted("a", 12), Life.DEAD_REPORTED, 16.5), counted=7, countable=True, released=True
+    )
+    said = step(before, ending).ledger.reservations["a"]
+    assert (said.state, said.backends) == (GrantState.DRAINING, None)
+    staying = replace(ending, dead_for=17.0)
+    said = step(before, replace(staying, released=False)).ledger.reservations["a"]
+    assert (said.state, said.backends) == (GrantState.UNKNOWN, 7)
+    assert caps(step(before, staying)) == {}
+
+
+def test_a_recovering_ledger_waits_for_backends_that_are_counted() -> None:
+    seen = replace(gone(granted("a", 12), Life.DEAD_REPORTED, 60.0), counted=7, countable=True)
+    before = ledger(reservation("a", 12), recovering=True)
+    assert step(before, seen).ledger.recovering
+    assert not step(before, replace(seen, counted=0)).ledger.recovering
+
+
 def test_the_hold_ends_it_where_the_count_is_late() -> None:
     dead = replace(gone(granted("a", 12), Life.DEAD_REPORTED, dead_for=2.0), counted=None, countable=True)
     assert caps(step(ledger(reservation("a", 12)), dead)) == {}
