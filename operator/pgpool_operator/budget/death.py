@@ -83,6 +83,9 @@ class PodFacts:
     that looks kills what runs of it. None of a pod that is there: nobody waits for that."""
     killed: bool = False
     """Its kubelet was once seen alive for long enough after that; no later silence undoes it."""
+    overdue: bool = False
+    """Its kubelet, alive, had not ended it long after it should have, when the object went. That it is still alive
+    does not prove that it has ended it since."""
     last_seen: bool = True
     """What is said here was the pod's last state (a DELETED event). False: it was gone before this operator
     looked, or while it did not, and may have changed after it was seen."""
@@ -136,6 +139,8 @@ def _proves_the_end(node: NodeFacts, pod: PodFacts) -> bool:
 
 def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:
     """One renewal proves nothing: a kubelet that was cut off is back with it, and has not looked yet."""
+    if pod.overdue:
+        return False
     if not node.ready or node.lease_renewed_at is None or node.alive_since is None or pod.gone_since is None:
         return False
     looking_since = max(pod.gone_since, node.alive_since)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import structlog
 
 from ..api import GrantRecord, InvalidResourceError, parse_pgbudget
-from ..budget import Life, NodeFacts, PodFacts, life
+from ..budget import GONE_MARGIN_SECONDS, Life, NodeFacts, PodFacts, life
 from ..cluster.api import Api, ApiError
 from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
 from ..cluster.shared import pods_with
@@ -49,6 +49,8 @@ class _Lost:
     """The last version of one that is gone; None if that was not seen."""
     killed: bool = False
     """Its kubelet was seen alive for long enough since. It is not looked at all the time: that is remembered."""
+    overdue: bool = False
+    """It was still there when its kubelet, Ready, should have ended it long before."""
 
 
 @dataclass
@@ -80,6 +82,10 @@ class Deaths:
     _gone: dict[str, _Lost] = field(default_factory=dict)
     _finished: dict[str, _Lost] = field(default_factory=dict)
     """Of pods that are there."""
+    _going_since: dict[str, float] = field(default_factory=dict)
+    """When a pod that is there was first seen to be deleted."""
+    _ready_since: dict[str, float] = field(default_factory=dict)
+    """Since when a node is Ready, as far as was seen."""
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
     _failed: dict[str, float] = field(default_factory=dict)
@@ -138,16 +144,35 @@ class Deaths:
     def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
         if kind is NODE and (change is not Change.PUT or not _is_ready(obj)):
             self._leases.pop(obj["metadata"]["name"], None)
+            self._ready_since.pop(obj["metadata"]["name"], None)
+        elif kind is NODE:
+            self._ready_since.setdefault(obj["metadata"]["name"], self.clock())
         elif kind is POD and change is Change.PUT:
-            if self._gone.pop(obj["metadata"]["uid"], None) is not None:
-                self._dead_since.pop(obj["metadata"]["uid"], None)
+            self._came(obj["metadata"])
         elif kind is POD:
-            finished = self._finished.pop(obj["metadata"]["uid"], None)
-            if (pod := pooler(obj)) is not None:
-                self._prune()
-                last = pod if change is Change.DELETED else None
-                known = finished or self._gone.get(pod.uid) or _Lost(self.clock())
-                self._gone[pod.uid] = replace(known, pod=last)
+            self._went(obj, change)
+
+    def _came(self, meta: Object) -> None:
+        if self._gone.pop(meta["uid"], None) is not None:
+            self._dead_since.pop(meta["uid"], None)
+        if "deletionTimestamp" in meta:
+            self._going_since.setdefault(meta["uid"], self.clock())
+
+    def _went(self, obj: Object, change: Change) -> None:
+        finished = self._finished.pop(obj["metadata"]["uid"], None)
+        going_since = self._going_since.pop(obj["metadata"]["uid"], inf)
+        if (pod := pooler(obj)) is None:
+            return
+        self._prune()
+        last = pod if change is Change.DELETED else None
+        lost = _Lost(self.clock(), overdue=self._is_overdue(pod, going_since))
+        self._gone[pod.uid] = replace(finished or self._gone.get(pod.uid) or lost, pod=last)
+
+    def _is_overdue(self, pod: PoolerPod, going_since: float) -> bool:
+        """Whether a kubelet that could have ended the pod has not: some container hangs. That the kubelet is alive
+        does not prove that it succeeds once somebody has forced the object away."""
+        able_since = max(going_since, self._ready_since.get(pod.node, inf))
+        return self.clock() > able_since + pod.grace_seconds + GONE_MARGIN_SECONDS
 
     def _prune(self) -> None:
         """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
@@ -201,7 +226,8 @@ class Deaths:
         if gone is None:
             return _never_seen(record)
         facts = _seen(gone.pod) if gone.pod is not None else _never_seen(record)
-        return _with_grace_of(record, replace(facts, exists=False, gone_since=gone.since, killed=gone.killed))
+        facts = replace(facts, exists=False, gone_since=gone.since, killed=gone.killed, overdue=gone.overdue)
+        return _with_grace_of(record, facts)
 
     def _awaiting(self, uid: str, facts: PodFacts) -> PodFacts:
         """What is known of a pod that is there, with since when only a living kubelet can tell that it ended."""

@@ -382,6 +382,54 @@ async def test_the_first_sight_of_a_lease_is_no_renewal(shop: Shop, deaths: Deat
     assert await verdict(deaths) is Life.UNKNOWN
 
 
+def come_up(shop: Shop) -> None:
+    """The node is Ready from now on."""
+    shop.store.put(NODE, node(ready=False, version=2))
+    shop.store.put(NODE, node(version=3))
+
+
+async def hang(shop: Shop, deaths: Deaths, seconds: float) -> None:
+    """The pod is deleted, and its kubelet cannot end it; then somebody forces its object away."""
+    come_up(shop)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await live(shop, deaths, seconds)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
+
+
+async def test_a_kubelet_that_could_not_end_a_pod_does_not_prove_that_it_did_once_the_object_was_forced_away(
+    shop: Shop, deaths: Deaths
+) -> None:
+    await hang(shop, deaths, PROOF_SECONDS + LOOK_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    shop.store.put(NODE, node(ready=False, version=4, taints=[taint]))
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_one_that_had_no_time_yet_to_end_it_does(shop: Shop, deaths: Deaths) -> None:
+    await hang(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_so_does_one_that_was_cut_off_meanwhile_and_could_not_know(shop: Shop, deaths: Deaths) -> None:
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    shop.clock.now += 3600
+    come_up(shop)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_what_a_kubelet_reports_late_is_an_end_all_the_same(shop: Shop, deaths: Deaths) -> None:
+    come_up(shop)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await live(shop, deaths, PROOF_SECONDS + LOOK_SECONDS)
+    end(shop)
+    vanish(shop, Change.DELETED)
+    assert await verdict(deaths) is Life.DEAD_REPORTED
+
+
 async def test_a_node_that_is_not_ready_proves_nothing(shop: Shop, deaths: Deaths) -> None:
     vanish(shop)
     shop.store.put(NODE, node(ready=False, version=2))
