@@ -105,6 +105,9 @@ class GrantRecord(ApiModel):
     """write or read."""
     node: str = ""
     """The node that the pod was bound to; empty before that."""
+    node_uid: str = ""
+    """That node's UID, as it was when the pod ran: a machine that comes by the same name later proves nothing of
+    the pod. Empty: not known."""
     grace_seconds: float = 0.0
     """How long the kubelet lets the pod go on after its deletion."""
     addresses: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()

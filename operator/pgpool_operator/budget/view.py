@@ -35,6 +35,8 @@ class PodView:
     """Its connections shall go to this server."""
     floor: int
     """What it needs at least."""
+    node_uid: str = ""
+    """Of its node, while it is alive."""
     listed: bool = False
     """Its object is there."""
     started: bool = False

@@ -108,7 +108,7 @@ class Deaths:
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
         await self._look_for(namespace, record)
-        return await self._verdict(record.uid, self._facts(namespace, record))
+        return await self._verdict(record.uid, self._facts(namespace, record), record.node_uid)
 
     async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
         """The same of a pod that is there and has no reservation; `freed` if it had one, until it was dead.
@@ -128,11 +128,11 @@ class Deaths:
         lost = self._finished.get(uid)
         return lost is not None and not lost.killed
 
-    async def _verdict(self, uid: str, facts: PodFacts) -> tuple[Life, float]:
+    async def _verdict(self, uid: str, facts: PodFacts, node_uid: str = "") -> tuple[Life, float]:
         now = self.clock()
         lost = (self._finished if facts.exists else self._gone).get(uid)
         awaited = facts.gone_since is not None and not life(facts, None).dead
-        node = await self._node(facts.node, watched=awaited) if self.nodes_visible else None
+        node = await self._node(facts.node, node_uid, watched=awaited) if self.nodes_visible else None
         found = life(facts, node)
         if lost is not None and node is not None and not node.out_of_service:
             lost.killed = lost.killed or found is Life.DEAD_INFERRED
@@ -237,9 +237,10 @@ class Deaths:
         lost = self._finished.setdefault(uid, _Lost(self.clock()))
         return replace(facts, gone_since=lost.since, killed=lost.killed)
 
-    async def _node(self, name: str, *, watched: bool) -> NodeFacts | None:
+    async def _node(self, name: str, uid: str, *, watched: bool) -> NodeFacts | None:
+        """What is known of a pod's node; None also where another machine has its name by now (`uid`, if known)."""
         raw = self.store.get(NODE, "", name) if name else None
-        if raw is None:
+        if raw is None or (uid and raw["metadata"]["uid"] != uid):
             return None
         ready = _is_ready(raw)
         taints = {taint["key"] for taint in raw.get("spec", {}).get("taints", ())}

@@ -65,6 +65,8 @@ class Scene:
     """By uid of those pods and of all that have a reservation: the highest generation that another ledger knows."""
     heard: Callable[[str], Heard]
     peers: PeerIds
+    node_uid: Callable[[str], str]
+    """Of the node that has a name now; empty if there is none to be seen."""
     is_taken: Callable[[str, str], bool]
     """Whether a living pod other than one (uid) that may hold connections has an address."""
     is_used: Callable[[str, str], bool]
@@ -139,6 +141,7 @@ class Scene:
             pool=(pod.full_pool if pod else "") or (record.pool if record else ""),
             endpoint=known.endpoint,
             node=known.node,
+            node_uid=self.node_uid(known.node) if pod and verdict is Life.ALIVE else "",
             life=Life.TERMINATING if pod and pod.finished and verdict is Life.ALIVE else verdict,
             assigned=owner is not None,
             listed=pod is not None,
@@ -320,6 +323,7 @@ def observe(
         elsewhere={uid: world.generation_elsewhere(uid, budget) for uid in known},
         heard=heard,
         peers=peers,
+        node_uid=world.node_uid,
         is_taken=world.is_taken,
         is_used=world.is_used,
     )

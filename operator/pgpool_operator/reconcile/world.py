@@ -145,6 +145,11 @@ class World:
         anywhere = place_of(budget) is not None
         yield from self._pods(key for key in found if anywhere or key[0] == self._namespace)
 
+    def node_uid(self, name: str) -> str:
+        """Of the node that has a name now; empty if there is none to be seen."""
+        node = self._nodes.get(name)
+        return str(node["metadata"]["uid"]) if node is not None else ""
+
     def is_taken(self, address: str, uid: str) -> bool:
         """Whether a living pod other than `uid`, of any namespace, has an address: addresses are used again."""
         there = self._pods(pods_at(self._store, address))

@@ -378,6 +378,35 @@ def see_node(shop: Shop, status: str) -> None:
     shop.store.put(NODE, node | {"status": {"conditions": [{"type": "Ready", "status": status}]}})
 
 
+async def test_the_ledger_keeps_which_machine_a_pod_ran_on() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    assert shop.ledger()["app-1"]["nodeUid"] == ""
+    see_node(shop, "True")
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["nodeUid"] == "n1"
+
+
+async def test_and_does_not_change_it_when_another_machine_comes_by_that_name() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    see_node(shop, "True")
+    await reconciler.reconcile("shop", LEDGER)
+    other = {"metadata": {"name": "w1", "uid": "n2", "resourceVersion": "2"}, "spec": {}}
+    shop.store.put(NODE, other | {"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["nodeUid"] == "n1"
+
+
+async def test_nor_is_a_node_noted_for_a_pod_that_is_not_known_to_be_alive_on_it() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    pod = shop.server.there(POD, "app-1")
+    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    shop.server.save(POD, pod)
+    shop.watch()
+    see_node(shop, "True")
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["nodeUid"] == ""
+
+
 def refuse(shop: Shop, name: str) -> None:
     """The kubelet does not take the pod, and says nothing of its containers."""
     pod = shop.server.there(POD, name)

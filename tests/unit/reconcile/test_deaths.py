@@ -451,6 +451,47 @@ async def test_a_node_out_of_service_is_proof(shop: Shop, deaths: Deaths) -> Non
     assert await verdict(deaths) is Life.DEAD_INFERRED
 
 
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [("n1", Life.DEAD_INFERRED), ("n0", Life.UNKNOWN), ("", Life.DEAD_INFERRED)],
+    ids=["its own node", "another machine by the name of its node", "of an older operator's record"],
+)
+@pytest.mark.parametrize("off", [False, True], ids=["alive", "out of service"])
+async def test_only_the_machine_that_the_pod_ran_on_proves_its_death(
+    shop: Shop, deaths: Deaths, known: str, found: Life, off: bool
+) -> None:
+    record = RECORD.model_copy(update={"node_uid": known})
+    vanish(shop)
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    shop.store.put(NODE, node(ready=not off, version=2, taints=[taint] if off else []))
+    reserve(shop, record)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    verdict, _ = await deaths.verdict("shop", record)
+    assert verdict is found
+
+
+async def test_what_another_machine_by_the_name_of_its_node_does_not_find_has_not_ended(
+    shop: Shop, deaths: Deaths
+) -> None:
+    terminated = {"reason": "ContainerStatusUnknown", "exitCode": 137}
+    report(shop, phase="Failed", containerStatuses=[{"name": "pooler", "state": {"terminated": terminated}}])
+    record = RECORD.model_copy(update={"node_uid": "n0"})
+    reserve(shop, record)
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+
+
+async def test_what_its_own_kubelet_does_not_find_has_ended_once_it_must_have_killed_it(
+    shop: Shop, deaths: Deaths
+) -> None:
+    terminated = {"reason": "ContainerStatusUnknown", "exitCode": 137}
+    report(shop, phase="Failed", containerStatuses=[{"name": "pooler", "state": {"terminated": terminated}}])
+    assert await verdict(deaths) is Life.TERMINATING
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
 async def test_another_taint_proves_nothing(shop: Shop, deaths: Deaths) -> None:
     vanish(shop)
     taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
