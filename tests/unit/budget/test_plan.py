@@ -119,6 +119,20 @@ def test_a_first_pod_gets_everything() -> None:
     assert decided.ledger.reservations["a"].state is GrantState.GATED
 
 
+def test_a_pod_that_is_on_no_node_yet_gets_nothing_and_takes_nothing_from_others() -> None:
+    before, pending = ledger(reservation("a", 12)), replace(newcomer("b"), node="", report=None)
+    decided = step(before, granted("a", 12), pending)
+    assert caps(decided) == {"a": (12, 12)}
+    assert not decided.moving
+    assert caps(step(before, granted("a", 12), replace(pending, node="w1"))) == {"a": (6, 12)}
+
+
+def test_what_such_a_pod_has_all_the_same_it_keeps() -> None:
+    """An older operator reserved it before the pod was on a node."""
+    before = ledger(reservation("a", 6), reservation("b", 6))
+    assert caps(step(before, granted("a", 6), replace(granted("b", 6), node="")))["b"] == (6, 6)
+
+
 def test_what_is_ordered_is_reserved() -> None:
     decided = step(ledger(reservation("a", 4)), granted("a", 4), newcomer("b"), connections=20)
     assert decided.ledger.reserved <= decided.ledger.connections

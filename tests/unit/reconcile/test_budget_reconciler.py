@@ -79,6 +79,22 @@ async def test_an_operator_that_starts_anew_writes_nothing() -> None:
     assert shop.server.writes == []
 
 
+async def test_a_pod_is_granted_its_share_when_it_comes_to_a_node() -> None:
+    shop = open_shop("app-1")
+    unscheduled = pod_manifest("app-2", phase="Pending")
+    del unscheduled["spec"]["nodeName"], unscheduled["status"]["podIP"]
+    shop.server.save(POD, unscheduled)
+    shop.watch()
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    await settle(shop, reconciler)
+    assert {name: record["reserved"] for name, record in shop.ledger().items()} == {"app-1": 24}
+    shop.server.save(POD, pod_manifest("app-2"))
+    shop.watch()
+    await settle(shop, reconciler)
+    assert {name: record["reserved"] for name, record in shop.ledger().items()} == {"app-1": 12, "app-2": 12}
+
+
 async def test_a_pod_that_changed_since_it_was_seen_is_granted_in_the_next_round() -> None:
     shop = open_shop("app-1", "app-2")
     save_ledger(shop)
