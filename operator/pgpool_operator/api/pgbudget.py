@@ -158,6 +158,9 @@ class PgBudgetStatus(ApiModel):
     """Host and port that pods connect to."""
     role: str = ""
     """primary or replica."""
+    reached: bool = False
+    """Clients were served by the server, or may have been before this ledger was made: backends of pods that die are
+    waited for even if no agent could ever ask the server anything."""
     version: str = ""
     """The server's version, as it said itself."""
     max_connections: int | None = None

@@ -30,7 +30,8 @@ STILL_COUNTED_SECONDS = 15.0
 """After the hold: a backend that is counted then is not about to end, and a person is told."""
 
 HOLD_NEVER_SEEN_SECONDS = 60.0
-"""For a server that no agent ever logged in to: most likely there never was a backend to wait for."""
+"""For a server that never served a client, as far as anybody knows: most likely there never was a backend to wait
+for."""
 
 
 class Life(StrEnum):
@@ -150,7 +151,7 @@ def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:
 def hold_seconds(verdict: Life, *, detects_dead_clients: bool, server_seen: bool) -> float | None:
     """How long a dead pod's reservation is kept; None: until a person releases it.
 
-    `server_seen` says whether any agent ever logged in to the server.
+    `server_seen` says whether anybody was ever let in to the server: an agent that asked it, or a client.
     """
     if verdict is Life.NEVER_BOUND:
         return 0.0

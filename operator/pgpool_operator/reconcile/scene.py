@@ -94,6 +94,11 @@ class Scene:
         return max(found, key=lambda identity: identity.started_at, default=None)
 
     @property
+    def in_use(self) -> bool:
+        """A client of some pod is being served. That a connection is open does not say so: its login may fail."""
+        return any(here.active for here in self._reports)
+
+    @property
     def sightings(self) -> tuple[Sighting, ...]:
         """The servers that answered the pods that have connections to this address."""
         return tuple(sighting for here in self._reports if here.open for sighting in seen(here))
