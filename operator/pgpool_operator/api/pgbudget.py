@@ -100,7 +100,7 @@ class GrantRecord(ApiModel):
     pod: str
     """The pod's name."""
     pool: str
-    """Its PgPool: <namespace>/<name>."""
+    """Its PgPool: <namespace>/<name>; <namespace>/ or empty of a pod that has none."""
     endpoint: Endpoint
     """write or read."""
     node: str = ""
@@ -159,8 +159,8 @@ class PgBudgetStatus(ApiModel):
     role: str = ""
     """primary or replica."""
     reached: bool = False
-    """Clients were served by the server, or may have been before this ledger was made: backends of pods that die are
-    waited for even if no agent could ever ask the server anything."""
+    """Clients were served by the server, or may have been before this ledger was made: backends of pods that die
+    are waited for even if no agent could ever ask the server anything."""
     version: str = ""
     """The server's version, as it said itself."""
     max_connections: int | None = None

@@ -143,7 +143,7 @@ class Scene:
         return PodView(
             uid=uid,
             pod=name,
-            pool=(pod.full_pool if pod else "") or (record.pool if record else ""),
+            pool=(pod.full_pool if pod else "") or (record.pool if record else self._of_no_pool(namespace)),
             endpoint=known.endpoint,
             node=known.node,
             node_uid=self.node_uid(known.node) if pod and verdict is Life.ALIVE else "",
@@ -172,6 +172,10 @@ class Scene:
             counted=self._counted(uid, addresses, counts, dead_for),
             released=self._released(namespace, name),
         )
+
+    def _of_no_pool(self, namespace: str) -> str:
+        """What stands for the PgPool of a pod that has none: where the pod is must not be forgotten with it."""
+        return "" if namespace == self.budget.metadata.namespace else f"{namespace}/"
 
     def _fixed(self, uid: str, owner: PoolFacts | None) -> int | None:
         """What a pod gets whatever its demand; None where demand decides."""
