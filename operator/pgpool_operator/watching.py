@@ -152,6 +152,7 @@ class Router:
         for pool in {name for one in (before, labels) for name in pools_with(self._store, namespace, one)}:
             yield Key(PGPOOL, namespace, pool)
             yield from self._ledgers(namespace, partial(ledgers_near, self._store, namespace, pool))
+            yield from self._ledgers_across(f"{namespace}/{pool}", ())
 
     def _forget(self, kind: Kind, meta: Object) -> None:
         if kind is POD:

@@ -363,6 +363,20 @@ async def test_a_pod_concerns_the_ledger_of_another_namespace_that_tells_of_it(s
     assert await queued(queue) == {"shop/db1-5432"}
 
 
+async def test_a_new_pod_concerns_the_ledger_of_another_namespace_that_tells_of_its_pool(
+    shared: Store,
+) -> None:
+    """It may come to a node when its pool has nothing more to say."""
+    ledger = shared.get(PGBUDGET, "shop", "db1-5432")
+    assert ledger is not None
+    changed = {**ledger, "metadata": ledger["metadata"] | {"resourceVersion": "2"}}
+    shared.put(PGBUDGET, changed | {"status": ledger["status"] | {"pools": ["bank/pay"]}})
+    queue = WorkQueue[Key]()
+    Router(shared, queue)
+    shared.put(POD, stored("pay-2", "bank", labels={"pgpool.dev/pool": "pay"}))
+    assert await queued(queue) == {"bank/pay", "shop/db1-5432"}
+
+
 async def test_when_a_ledger_goes_those_hear_of_it_that_waited_for_its_server(shared: Store) -> None:
     queue = WorkQueue[Key]()
     Router(shared, queue)

@@ -102,11 +102,14 @@ class GrantRecord(ApiModel):
     pod: str
     """The pod's name."""
     pool: str
-    """Its PgPool: <namespace>/<name>."""
+    """Its PgPool: <namespace>/<name>; <namespace>/ or empty of a pod that has none."""
     endpoint: Endpoint
     """write or read."""
     node: str = ""
     """The node that the pod was bound to; empty before that."""
+    node_uid: str = ""
+    """That node's UID, as it was when the pod ran: a machine that comes by the same name later proves nothing of
+    the pod. Empty: not known."""
     grace_seconds: float = 0.0
     """How long the kubelet lets the pod go on after its deletion."""
     addresses: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
@@ -118,6 +121,9 @@ class GrantRecord(ApiModel):
     itself read last; None: it has not read that yet."""
     assumed_to_detect: bool = False
     """What is taken for detectsDeadClients of a pod that has not read that, by what others have read."""
+    backends: int | None = None
+    """Backends that the server still has from the addresses of a pod that is proven dead: they keep what is
+    reserved. None: it has none, nobody sees them, or they are about to end."""
     cap: Annotated[int, Field(ge=0)]
     """Connections that the pod shall have at most."""
     reserved: Annotated[int, Field(ge=0)]
@@ -156,6 +162,9 @@ class PgBudgetStatus(ApiModel):
     """Host and port that pods connect to."""
     role: str = ""
     """primary or replica."""
+    reached: bool = False
+    """Clients were served by the server, or may have been before this ledger was made: backends of pods that die
+    are waited for even if no agent could ever ask the server anything."""
     version: str = ""
     """The server's version, as it said itself."""
     max_connections: int | None = None

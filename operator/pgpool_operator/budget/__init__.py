@@ -6,7 +6,7 @@ a budget can feed), `identity` and `handover` (one budget for one server, whatev
 """
 
 from .allocation import Claim, allocate, expected_demand
-from .death import Life, NodeFacts, PodFacts, hold_seconds, life
+from .death import GONE_MARGIN_SECONDS, Life, NodeFacts, PodFacts, hold_seconds, life
 from .fit import Fit, PoolWants, fit, fixed_share
 from .handover import give_way
 from .identity import Answers, Identity, Party, Share, Sighting, answers, as_said, identities, share
@@ -16,6 +16,7 @@ from .size import Ask, Size, size
 from .view import PodView, Report
 
 __all__ = [
+    "GONE_MARGIN_SECONDS",
     "Answers",
     "Ask",
     "Claim",

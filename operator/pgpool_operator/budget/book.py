@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..api import GrantState
-from .death import COUNT_SECONDS, Life, hold_seconds
+from .death import COUNT_SECONDS, STILL_COUNTED_SECONDS, Life, hold_seconds
 from .model import Ledger, Reservation
 from .size import Size
 from .view import PodView, Report
@@ -100,7 +100,7 @@ class Book:
                 self.freed |= {uid}
             elif pod.life.dead and not self._drained(pod):
                 hold = self._hold(pod)
-                waits += [hold - pod.dead_for] if hold is not None else []
+                waits += [hold - pod.dead_for] if hold is not None and hold > pod.dead_for else []
                 waits += [COUNT_SECONDS] if pod.countable else []
         return min(waits, default=None)
 
@@ -150,18 +150,20 @@ class Book:
         return pod.released and unprovable
 
     def _unprovable(self, pod: PodView) -> bool:
-        """Nobody knows whether it is dead, or for how long its backends last: a count of none may tell yet, but an
-        address may also be somebody else's by now, who never goes."""
-        if pod.life is Life.UNKNOWN:
-            return True
-        return pod.life.dead and self._hold(pod) is None
+        """Nobody knows whether it is dead, or for how long its backends last, or they last longer than they should:
+        a count of none may tell yet, but an address may also be somebody else's by now, who never goes."""
+        if not pod.life.dead:
+            return pod.life is Life.UNKNOWN
+        hold = self._hold(pod)
+        return hold is None or (bool(pod.counted) and pod.dead_for >= hold + STILL_COUNTED_SECONDS)
 
     def _drained(self, pod: PodView) -> bool:
-        """Dead, and its backends were counted and are none, or it is for long enough that they have ended."""
+        """Dead, and its backends were counted and are none, or nobody counts them and it is for long enough that
+        they have ended: who sees them knows better than any hold."""
         if not pod.life.dead:
             return False
-        if pod.counted == 0:
-            return True
+        if pod.counted is not None:
+            return pod.counted == 0
         hold = self._hold(pod)
         return hold is not None and pod.dead_for >= hold
 
@@ -207,11 +209,13 @@ class Book:
             state=state,
             since=entry.since if state is entry.state else self._now,
             node=pod.node or entry.node,
+            node_uid=entry.node_uid or pod.node_uid,
             grace_seconds=pod.grace_seconds or entry.grace_seconds,
             addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
             direct=pod.direct if entry.direct is None else entry.direct and pod.direct is not False,
             detects_dead_clients=said,
             assumed_to_detect=said is None and _assumed_to_detect(pod, entry),
+            backends=(pod.counted or None) if self._unprovable(pod) else None,
         )
 
     def _state(self, pod: PodView, entry: Reservation) -> GrantState:

@@ -26,8 +26,12 @@ HOLD_INFERRED_SECONDS = 25.0
 COUNT_SECONDS = 2.0
 """Between two looks at a dead pod whose backends somebody counts."""
 
+STILL_COUNTED_SECONDS = 15.0
+"""After the hold: a backend that is counted then is not about to end, and a person is told."""
+
 HOLD_NEVER_SEEN_SECONDS = 60.0
-"""For a server that no agent ever logged in to: most likely there never was a backend to wait for."""
+"""For a server that never served a client, as far as anybody knows: most likely there never was a backend to wait
+for."""
 
 
 class Life(StrEnum):
@@ -80,6 +84,9 @@ class PodFacts:
     that looks kills what runs of it. None of a pod that is there: nobody waits for that."""
     killed: bool = False
     """Its kubelet was once seen alive for long enough after that; no later silence undoes it."""
+    overdue: bool = False
+    """Its kubelet, alive, had not ended it long after it should have, when the object went. That it is still alive
+    does not prove that it has ended it since."""
     last_seen: bool = True
     """What is said here was the pod's last state (a DELETED event). False: it was gone before this operator
     looked, or while it did not, and may have changed after it was seen."""
@@ -133,6 +140,8 @@ def _proves_the_end(node: NodeFacts, pod: PodFacts) -> bool:
 
 def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:
     """One renewal proves nothing: a kubelet that was cut off is back with it, and has not looked yet."""
+    if pod.overdue:
+        return False
     if not node.ready or node.lease_renewed_at is None or node.alive_since is None or pod.gone_since is None:
         return False
     looking_since = max(pod.gone_since, node.alive_since)
@@ -142,7 +151,7 @@ def _killed_by_kubelet(pod: PodFacts, node: NodeFacts) -> bool:
 def hold_seconds(verdict: Life, *, detects_dead_clients: bool, server_seen: bool) -> float | None:
     """How long a dead pod's reservation is kept; None: until a person releases it.
 
-    `server_seen` says whether any agent ever logged in to the server.
+    `server_seen` says whether anybody was ever let in to the server: an agent that asked it, or a client.
     """
     if verdict is Life.NEVER_BOUND:
         return 0.0

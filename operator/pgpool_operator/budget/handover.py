@@ -27,7 +27,7 @@ def give_way(
         owner: the owner's reservations as they were committed last, by pod uid.
         pods: those that have a reservation in `ledger`.
         now: for the reservations that change.
-        server_seen: somebody has read the server's version.
+        server_seen: somebody has read the server's version, or been served by it.
 
     """
     views = {pod.uid: pod for pod in pods}

@@ -29,6 +29,8 @@ class Reservation:
     since: datetime
     grace_seconds: float = 0.0
     """How long the kubelet lets the pod go on after its deletion: kept here for when the object is gone."""
+    node_uid: str = ""
+    """Of the node that the pod ran on: its name may come to be another machine's."""
     addresses: tuple[str, ...] = ()
     """The pod's addresses, as the server saw them and as Kubernetes gave them."""
     direct: bool | None = None
@@ -38,6 +40,8 @@ class Reservation:
     it never said."""
     assumed_to_detect: bool = False
     """What is taken for that of a pod that never said anything: kept for when its pool is gone."""
+    backends: int | None = None
+    """What the server still has of it, where it is dead and that keeps its reservation."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _targets(book: Book, size: Size, *, frozen: bool) -> dict[str, int]:
     is exceeded.
     """
     present = [pod for pod in book.views.values() if not (pod.life.lost or pod.orphan)]
-    here = [pod for pod in present if pod.assigned and not _too_late(book, pod)]
+    here = [pod for pod in present if pod.assigned and not (_too_late(book, pod) or _too_early(book, pod))]
     leaving = [_last_claim(book, pod) for pod in present if not pod.assigned and pod.uid in book.entries]
     held_by_leaving = sum(book.entries[claim.key].reserved for claim in leaving)
     claimed = {pod.uid for pod in here} | {claim.key for claim in leaving}
@@ -156,6 +156,12 @@ def _last_claim(book: Book, pod: PodView) -> Claim:
 def _too_late(book: Book, pod: PodView) -> bool:
     """A pod that goes before it was ever granted anything needs nothing any more."""
     return pod.life is Life.TERMINATING and pod.uid not in book.entries
+
+
+def _too_early(book: Book, pod: PodView) -> bool:
+    """A pod that is on no node yet can use nothing. Were something reserved for it, and it were deleted while
+    nobody watches, nobody could prove that it never ran."""
+    return not pod.node and pod.uid not in book.entries
 
 
 def _close(book: Book, size: Size, targets: Mapping[str, int], look_again: float | None) -> Plan:

@@ -35,6 +35,8 @@ class PodView:
     """Its connections shall go to this server."""
     floor: int
     """What it needs at least."""
+    node_uid: str = ""
+    """Of its node, while it is alive."""
     listed: bool = False
     """Its object is there."""
     started: bool = False
@@ -72,6 +74,7 @@ class PodView:
     countable: bool = False
     """Somebody sees all backends of the server, and would see those of this pod as such."""
     counted: int | None = None
-    """Its backends as somebody else saw them after it was proven dead; None: nobody did."""
+    """Its backends as somebody else saw them last, after it was proven dead; None: nobody did, or they were some
+    and that is long ago."""
     released: bool = False
     """A person declared it dead by name; obeyed only where nothing proves that its connections are gone."""

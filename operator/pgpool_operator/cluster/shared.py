@@ -4,7 +4,7 @@ A server that is named by host and port is the same in every namespace; one of a
 Objects are taken as they are: one that cannot be read must not hold up other namespaces.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 
 from pgpool_pooler.contract import GRANT_ANNOTATION
 
@@ -54,15 +54,19 @@ def _may_hold(pod: Object) -> Object | None:
 
 def _holds(pod: Object) -> Iterator[Hashable]:
     yield _UID, pod["metadata"]["uid"]
-    status = pod.get("status", {})
-    for address in {status.get("podIP", ""), *(found.get("ip", "") for found in status.get("podIPs", ()))}:
-        yield _IP, address
+    yield from ((_IP, address) for address in _addresses(pod))
     yield from granted(grant_on(pod))
+
+
+def _addresses(pod: Object) -> set[str]:
+    status = pod.get("status", {})
+    return {status.get("podIP", ""), *(found.get("ip", "") for found in status.get("podIPs", ()))}
 
 
 _LEDGERS = Reading(PGBUDGET, as_it_is, _tells_of)
 _POOLS = Reading(PGPOOL, as_it_is, _names)
 _PODS = Reading(POD, _may_hold, _holds)
+_ALL_PODS = Reading(POD, as_it_is, _addresses)
 
 
 def claims(store: Store, place: Address) -> list[Key]:
@@ -123,6 +127,11 @@ def pods_with(store: Store, uid: str) -> list[Key]:
 def pods_at(store: Store, address: str) -> list[Key]:
     """The pods that may hold connections and have this address themselves."""
     return _keys(store.read(_PODS, None).find((_IP, address)))
+
+
+def pods_using(store: Store, address: str) -> Collection[Object]:
+    """All pods that have this address, whatever they are."""
+    return store.read(_ALL_PODS, None).find(address)
 
 
 def _keys(objects: Iterable[Object]) -> list[Key]:

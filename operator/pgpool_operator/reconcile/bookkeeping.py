@@ -90,6 +90,8 @@ class Books:
     plan: Plan
     pools: tuple[str, ...]
     identity: ServerIdentity | None
+    reached: bool
+    """A pod has had clients served by the server, or may have."""
     kin: Kin
     now: datetime
 
@@ -104,6 +106,7 @@ def next_status(books: Books) -> PgBudgetStatus:
         update={
             **_said_by_server(books.identity),
             "observed_generation": books.budget.metadata.generation,
+            "reached": books.reached,
             "address": _address(books.server.host, books.server.port) if books.server else before.address,
             "role": books.server.role.value if books.server else before.role,
             "cpu": Decimal(size.cpu.numerator) / size.cpu.denominator if size.cpu is not None else None,

@@ -1,7 +1,7 @@
 """A PgBudget: observe its pods, plan, commit the ledger, then send the grants."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from ..agents import Agents
 from ..api import PgBudget, PgBudgetStatus
 from ..budget import Order, Plan, PodView, Size, give_way, plan
 from ..cluster import events
-from ..cluster.api import Api, ApiError
+from ..cluster.api import Api
 from ..cluster.kinds import PGBUDGET
 from ..cluster.store import Store
 from ..status import budget_events
@@ -95,7 +95,8 @@ class BudgetReconciler:
     async def _give_way(self, scene: Scene) -> float | None:
         """An older ledger owns the server: it takes over what this one has reserved, and this one goes."""
         owner = ledger_of(scene.owner).reservations
-        views, now, seen = await self._views(scene), _now(), bool(scene.budget.status.version)
+        status = scene.budget.status
+        views, now, seen = await self._views(scene), _now(), status.reached or bool(status.version)
         left, look_again = give_way(ledger_of(scene.budget), owner, views, now, server_seen=seen)
         if not left.reservations and not _edited(scene.budget):
             await self._api.delete(PGBUDGET, scene.raw)
@@ -114,14 +115,10 @@ class BudgetReconciler:
         views, now = await self._views(scene), _now()
         kin = self._kinship.of(scene)
         size = _at_most(scene.size, kin.most)
-        decided = plan(
-            ledger_of(scene.budget, scene.records),
-            size,
-            views,
-            now,
-            server_seen=scene.identity is not None or bool(scene.budget.status.version),
-            frozen=kin.frozen,
-        )
+        known = ledger_of(scene.budget, scene.records)
+        reached = scene.budget.status.reached or scene.in_use or (known.recovering and _granted_before(views))
+        asked = scene.identity is not None or bool(scene.budget.status.version)
+        decided = plan(known, size, views, now, server_seen=asked or reached, frozen=kin.frozen)
         return Books(
             budget=scene.budget,
             server=scene.server,
@@ -129,6 +126,7 @@ class BudgetReconciler:
             plan=decided,
             pools=tuple(facts.key for facts in scene.pools),
             identity=scene.identity,
+            reached=reached,
             kin=kin,
             now=now,
         )
@@ -164,18 +162,19 @@ class BudgetReconciler:
     async def _send(self, scene: Scene, orders: Mapping[str, Order]) -> float | None:
         """Write the grants that differ; poke pods that have not noticed theirs. The ledger holds them already.
 
-        Raises the first failure when every pod has been tried. Each order is safe without the others: the ledger
-        holds for each pod the most that it may have, and gives nobody what another has yet to acknowledge.
+        Raises the first failure, of whatever sort, when every pod has been tried. Each order is safe without the
+        others: the ledger holds for each pod the most that it may have, and gives nobody what another has yet to
+        acknowledge.
         """
         if scene.server is None:
             return None
         pauses: list[float] = []
-        failures: list[ApiError] = []
+        failures: list[Exception] = []
         for uid, order in orders.items():
             try:
                 pauses += await self._send_one(scene, uid, order)
-            except ApiError as error:
-                log.info("not told", pod=scene.pods[uid].name, server=scene.name, error=str(error))
+            except Exception as error:
+                log.info("not told", pod=scene.pods[uid].name, server=scene.name, error=repr(error))
                 failures.append(error)
         if failures:
             raise failures[0]
@@ -197,6 +196,13 @@ class BudgetReconciler:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def _granted_before(views: Sequence[PodView]) -> bool:
+    """Whether a pod was granted the server by a ledger that was lost, which may have known that it was reached."""
+    reports = (view.report for view in views)
+    held = any(report is not None and (report.cap_here or report.open_here) for report in reports)
+    return held or any(view.annotated for view in views)
 
 
 def _edited(budget: PgBudget) -> bool:

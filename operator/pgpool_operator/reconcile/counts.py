@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from pgpool_pooler.contract import Backends, ServerState
 
+CURRENT_SECONDS = 15.0
+"""For so long a count of some tells that they are there: agents count every 3 s and keep a count for as long."""
+
 
 @dataclass(frozen=True)
 class Count:
@@ -29,8 +32,9 @@ def complete_counts(said: Iterable[tuple[ServerState, float]]) -> tuple[Count, .
 
 def counted(addresses: Collection[str], counts: Sequence[Count], dead_for: float) -> int | None:
     """The backends from a dead pod's addresses by the newest count; None if none was taken since it was proven
-    dead: until then it may have opened more."""
+    dead: until then it may have opened more. Nor does one tell that found some and is not current: they end."""
     newest = min(counts, key=lambda count: count.age, default=None)
     if newest is None or not newest.age < dead_for:
         return None
-    return sum(newest.backends.by_address.get(address, 0) for address in addresses)
+    found = sum(newest.backends.by_address.get(address, 0) for address in addresses)
+    return None if found and newest.age > CURRENT_SECONDS else found

@@ -15,11 +15,12 @@ from typing import Any, NoReturn
 import structlog
 
 from ..api import GrantRecord, InvalidResourceError, parse_pgbudget
-from ..budget import Life, NodeFacts, PodFacts, life
+from ..budget import GONE_MARGIN_SECONDS, Life, NodeFacts, PodFacts, life
 from ..cluster.api import Api, ApiError
 from ..cluster.kinds import LEASE, NODE, PGBUDGET, POD, Kind
 from ..cluster.shared import pods_with
 from ..cluster.store import Change, Store
+from ..watching import slim
 from .pods import PoolerPod, is_finished, pooler
 
 log = structlog.get_logger()
@@ -48,6 +49,8 @@ class _Lost:
     """The last version of one that is gone; None if that was not seen."""
     killed: bool = False
     """Its kubelet was seen alive for long enough since. It is not looked at all the time: that is remembered."""
+    overdue: bool = False
+    """It was still there when its kubelet, Ready, should have ended it long before."""
 
 
 @dataclass
@@ -79,6 +82,10 @@ class Deaths:
     _gone: dict[str, _Lost] = field(default_factory=dict)
     _finished: dict[str, _Lost] = field(default_factory=dict)
     """Of pods that are there."""
+    _going_since: dict[str, float] = field(default_factory=dict)
+    """When a pod that is there was first seen to be deleted."""
+    _ready_since: dict[str, float] = field(default_factory=dict)
+    """Since when a node is Ready, as far as was seen."""
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
     _failed: dict[str, float] = field(default_factory=dict)
@@ -100,7 +107,8 @@ class Deaths:
 
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
-        return await self._verdict(record.uid, self._facts(namespace, record))
+        await self._look_for(namespace, record)
+        return await self._verdict(record.uid, self._facts(namespace, record), record.node_uid)
 
     async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
         """The same of a pod that is there and has no reservation; `freed` if it had one, until it was dead.
@@ -120,11 +128,11 @@ class Deaths:
         lost = self._finished.get(uid)
         return lost is not None and not lost.killed
 
-    async def _verdict(self, uid: str, facts: PodFacts) -> tuple[Life, float]:
+    async def _verdict(self, uid: str, facts: PodFacts, node_uid: str = "") -> tuple[Life, float]:
         now = self.clock()
         lost = (self._finished if facts.exists else self._gone).get(uid)
         awaited = facts.gone_since is not None and not life(facts, None).dead
-        node = await self._node(facts.node, watched=awaited) if self.nodes_visible else None
+        node = await self._node(facts.node, node_uid, watched=awaited) if self.nodes_visible else None
         found = life(facts, node)
         if lost is not None and node is not None and not node.out_of_service:
             lost.killed = lost.killed or found is Life.DEAD_INFERRED
@@ -136,15 +144,35 @@ class Deaths:
     def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
         if kind is NODE and (change is not Change.PUT or not _is_ready(obj)):
             self._leases.pop(obj["metadata"]["name"], None)
+            self._ready_since.pop(obj["metadata"]["name"], None)
+        elif kind is NODE:
+            self._ready_since.setdefault(obj["metadata"]["name"], self.clock())
         elif kind is POD and change is Change.PUT:
-            self._gone.pop(obj["metadata"]["uid"], None)
+            self._came(obj["metadata"])
         elif kind is POD:
-            finished = self._finished.pop(obj["metadata"]["uid"], None)
-            if (pod := pooler(obj)) is not None:
-                self._prune()
-                last = pod if change is Change.DELETED else None
-                known = finished or self._gone.get(pod.uid) or _Lost(self.clock())
-                self._gone[pod.uid] = replace(known, pod=last)
+            self._went(obj, change)
+
+    def _came(self, meta: Object) -> None:
+        if self._gone.pop(meta["uid"], None) is not None:
+            self._dead_since.pop(meta["uid"], None)
+        if "deletionTimestamp" in meta:
+            self._going_since.setdefault(meta["uid"], self.clock())
+
+    def _went(self, obj: Object, change: Change) -> None:
+        finished = self._finished.pop(obj["metadata"]["uid"], None)
+        going_since = self._going_since.pop(obj["metadata"]["uid"], inf)
+        if (pod := pooler(obj)) is None:
+            return
+        self._prune()
+        last = pod if change is Change.DELETED else None
+        lost = _Lost(self.clock(), overdue=self._is_overdue(pod, going_since))
+        self._gone[pod.uid] = replace(finished or self._gone.get(pod.uid) or lost, pod=last)
+
+    def _is_overdue(self, pod: PoolerPod, going_since: float) -> bool:
+        """Whether a kubelet that could have ended the pod has not: some container hangs. That the kubelet is alive
+        does not prove that it succeeds once somebody has forced the object away."""
+        able_since = max(going_since, self._ready_since.get(pod.node, inf))
+        return self.clock() > able_since + pod.grace_seconds + GONE_MARGIN_SECONDS
 
     def _prune(self) -> None:
         """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
@@ -169,15 +197,37 @@ class Deaths:
         pods = (self.store.get(POD, *key) for key in pods_with(self.store, uid))
         return all(pod is None or is_finished(pod) for pod in pods)
 
-    def _facts(self, namespace: str, record: GrantRecord) -> PodFacts:
+    async def _look_for(self, namespace: str, record: GrantRecord) -> None:
+        """Find out whether a pod that was never seen is gone: the watch of pods may be late, or stuck, while that
+        of the ledgers is not. Until the API server has said so, its absence proves nothing."""
+        if record.uid in self._gone or self._there(namespace, record) is not None:
+            return
+        try:
+            found = await self.api.get(POD, namespace, record.pod)
+        except ApiError as error:
+            log.info("no look for a pod that was never seen", pod=record.pod, error=str(error))
+            return
+        if found is not None and found["metadata"]["uid"] == record.uid:
+            self.store.put(POD, slim(POD, found))
+        else:
+            self._gone.setdefault(record.uid, _Lost(self.clock()))
+
+    def _there(self, namespace: str, record: GrantRecord) -> Object | None:
         raw = self.store.get(POD, namespace, record.pod)
-        if raw is not None and raw["metadata"]["uid"] == record.uid:
+        return raw if raw is not None and raw["metadata"]["uid"] == record.uid else None
+
+    def _facts(self, namespace: str, record: GrantRecord) -> PodFacts:
+        raw = self._there(namespace, record)
+        if raw is not None:
             pod = pooler(raw)
             facts = _seen(pod) if pod is not None else _stripped(raw, record)
             return self._awaiting(record.uid, _with_grace_of(record, facts))
-        gone = self._gone.setdefault(record.uid, _Lost(self.clock()))
+        gone = self._gone.get(record.uid)
+        if gone is None:
+            return _never_seen(record)
         facts = _seen(gone.pod) if gone.pod is not None else _never_seen(record)
-        return _with_grace_of(record, replace(facts, exists=False, gone_since=gone.since, killed=gone.killed))
+        facts = replace(facts, exists=False, gone_since=gone.since, killed=gone.killed, overdue=gone.overdue)
+        return _with_grace_of(record, facts)
 
     def _awaiting(self, uid: str, facts: PodFacts) -> PodFacts:
         """What is known of a pod that is there, with since when only a living kubelet can tell that it ended."""
@@ -187,9 +237,10 @@ class Deaths:
         lost = self._finished.setdefault(uid, _Lost(self.clock()))
         return replace(facts, gone_since=lost.since, killed=lost.killed)
 
-    async def _node(self, name: str, *, watched: bool) -> NodeFacts | None:
+    async def _node(self, name: str, uid: str, *, watched: bool) -> NodeFacts | None:
+        """What is known of a pod's node; None also where another machine has its name by now (`uid`, if known)."""
         raw = self.store.get(NODE, "", name) if name else None
-        if raw is None:
+        if raw is None or (uid and raw["metadata"]["uid"] != uid):
             return None
         ready = _is_ready(raw)
         taints = {taint["key"] for taint in raw.get("spec", {}).get("taints", ())}

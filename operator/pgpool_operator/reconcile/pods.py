@@ -15,6 +15,8 @@ FINISHED = ("Failed", "Succeeded")
 """Phases of a pod that the kubelet does not start again."""
 _ORPHANED = "DeletionByPodGC"
 """Reason of the condition DisruptionTarget."""
+_NOT_FOUND = "ContainerStatusUnknown"
+"""Reason of a container's end that the kubelet assumes: it does not know of the container."""
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -169,7 +171,13 @@ def _ended(spec: Object, status: Object) -> bool:
         ("ephemeralContainers", "ephemeralContainerStatuses"),
     )
     for declared, reported in sorts:
-        states = {s["name"]: s.get("state", {}) for s in status.get(reported, ())}
-        if any("terminated" not in states.get(c["name"], {}) for c in spec.get(declared, ())):
+        ended = {s["name"] for s in status.get(reported, ()) if _is_end(s.get("state", {}))}
+        if any(container["name"] not in ended for container in spec.get(declared, ())):
             return False
     return True
+
+
+def _is_end(state: Object) -> bool:
+    """Whether the kubelet has seen the container end. What it only cannot find may run elsewhere: on the machine
+    that had the node's name before, for instance."""
+    return "terminated" in state and state["terminated"].get("reason") != _NOT_FOUND

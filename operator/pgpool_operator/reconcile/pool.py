@@ -119,13 +119,16 @@ class PoolReconciler:
             self._scaler.forget(namespace, name)
             return None
         decided, refused, pause = _decide(facts, world, self._scaler), "", None
+        failures: list[Exception] = []
         try:
             await self._ensure_budgets(facts)
             await self._apply(facts, decided)
-            pause = await self._configure(facts, config_hash(facts.pool, decided.peers))
+            pause, failures = await self._configure(facts, config_hash(facts.pool, decided.peers))
         except RefusedError as error:
             refused, pause = str(error), REFUSED_SECONDS
         await self._say(self._facts(facts, World(self._store, namespace), decided, refused), facts.raw)
+        if failures:
+            raise failures[0]
         return min((p for p in (pause, self._scaler.pause(facts)) if p is not None), default=None)
 
     async def _ensure_budgets(self, facts: PoolFacts) -> None:
@@ -207,20 +210,27 @@ class PoolReconciler:
             name=manifest["metadata"]["name"],
         )
 
-    async def _configure(self, facts: PoolFacts, wanted_hash: str) -> float | None:
-        """Tell every pod which configuration it shall have; poke those that have not noticed."""
+    async def _configure(self, facts: PoolFacts, wanted_hash: str) -> tuple[float | None, list[Exception]]:
+        """Tell every pod which configuration it shall have; poke those that have not noticed.
+
+        Returns after how many seconds to look again, and what failed: one pod's failure keeps no other from being
+        told, nor the status from being written.
+        """
         newest = self._secrets.newest(facts.key, self._states(facts))
         pauses: list[float] = []
+        failures: list[Exception] = []
         for pod in facts.pods:
             if pod.ended or pod.finished:
                 continue
             try:
                 pauses += await self._configure_one(pod, wanted_hash, newest)
-            except ApiError as error:
-                if not (error.conflict or error.not_found):
-                    raise
-                pauses.append(CONFLICT_SECONDS)
-        return min(pauses, default=None)
+            except Exception as error:
+                if isinstance(error, ApiError) and error.outdated:
+                    pauses.append(CONFLICT_SECONDS)
+                    continue
+                log.info("not told", pod=pod.name, pool=facts.key, error=repr(error))
+                failures.append(error)
+        return min(pauses, default=None), failures
 
     async def _configure_one(self, pod: PoolerPod, wanted_hash: str, newest_secrets: str) -> list[float]:
         if pod.config_hash != wanted_hash:

@@ -1,7 +1,7 @@
 """One server with its ledger and its pods, as the plan wants to see them. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,8 +65,12 @@ class Scene:
     """By uid of those pods and of all that have a reservation: the highest generation that another ledger knows."""
     heard: Callable[[str], Heard]
     peers: PeerIds
+    node_uid: Callable[[str], str]
+    """Of the node that has a name now; empty if there is none to be seen."""
     is_taken: Callable[[str, str], bool]
-    """Whether a living pod other than one (uid) has an address."""
+    """Whether a living pod other than one (uid) that may hold connections has an address."""
+    is_used: Callable[[str, str], bool]
+    """Whether any pod other than one (uid) has an address."""
 
     @property
     def name(self) -> str:
@@ -88,6 +92,11 @@ class Scene:
         """What the server said of itself, to whichever pod saw its newest start."""
         found = [here.identity for here in self._reports if here.identity is not None]
         return max(found, key=lambda identity: identity.started_at, default=None)
+
+    @property
+    def in_use(self) -> bool:
+        """A client of some pod is being served. That a connection is open does not say so: its login may fail."""
+        return any(here.active for here in self._reports)
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
@@ -134,9 +143,10 @@ class Scene:
         return PodView(
             uid=uid,
             pod=name,
-            pool=(pod.full_pool if pod else "") or (record.pool if record else ""),
+            pool=(pod.full_pool if pod else "") or (record.pool if record else self._of_no_pool(namespace)),
             endpoint=known.endpoint,
             node=known.node,
+            node_uid=self.node_uid(known.node) if pod and verdict is Life.ALIVE else "",
             life=Life.TERMINATING if pod and pod.finished and verdict is Life.ALIVE else verdict,
             assigned=owner is not None,
             listed=pod is not None,
@@ -159,9 +169,13 @@ class Scene:
             assumed_to_detect=self._assumed_to_detect(uid) if identity is None else None,
             dead_for=dead_for,
             countable=bool(counts),
-            counted=counted(addresses, counts, dead_for),
+            counted=self._counted(uid, addresses, counts, dead_for),
             released=self._released(namespace, name),
         )
+
+    def _of_no_pool(self, namespace: str) -> str:
+        """What stands for the PgPool of a pod that has none: where the pod is must not be forgotten with it."""
+        return "" if namespace == self.budget.metadata.namespace else f"{namespace}/"
 
     def _fixed(self, uid: str, owner: PoolFacts | None) -> int | None:
         """What a pod gets whatever its demand; None where demand decides."""
@@ -204,6 +218,14 @@ class Scene:
             (self._here((heard := self.heard(other)).state), heard.age) for other in self.pods if other != uid
         )
         return complete_counts((here, age) for here, age in others if here is not None)
+
+    def _counted(
+        self, uid: str, addresses: Collection[str], counts: Sequence[Count], dead_for: float
+    ) -> int | None:
+        """A dead pod's backends; None also where they may be those of a stranger's pod, which has its address by
+        now and logs in without a pool."""
+        found = counted(addresses, counts, dead_for)
+        return None if found and any(self.is_used(address, uid) for address in addresses) else found
 
     def _assumed_to_detect(self, uid: str) -> bool | None:
         """Whether the server is to be taken to notice within seconds that a pod is gone which never said so.
@@ -310,7 +332,9 @@ def observe(
         elsewhere={uid: world.generation_elsewhere(uid, budget) for uid in known},
         heard=heard,
         peers=peers,
+        node_uid=world.node_uid,
         is_taken=world.is_taken,
+        is_used=world.is_used,
     )
 
 

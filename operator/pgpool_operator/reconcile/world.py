@@ -10,10 +10,10 @@ from ..api import GrantRecord, PgBudget, PgPool
 from ..cluster.index import Reading
 from ..cluster.kinds import NODE, PGPOOL, POD
 from ..cluster.near import LEDGERS, POOLS, as_it_is, members, pools_near
-from ..cluster.shared import claims, ledgers_telling, pods_at, pods_granted, pods_with
+from ..cluster.shared import claims, ledgers_telling, pods_at, pods_granted, pods_using, pods_with
 from ..cluster.store import Key, Store
 from ..discovery import Address, Discovery, Server, address_of, assign, discover
-from .pods import PoolerPod, pooler
+from .pods import PoolerPod, is_finished, pooler
 
 Object = dict[str, Any]
 
@@ -145,10 +145,20 @@ class World:
         anywhere = place_of(budget) is not None
         yield from self._pods(key for key in found if anywhere or key[0] == self._namespace)
 
+    def node_uid(self, name: str) -> str:
+        """Of the node that has a name now; empty if there is none to be seen."""
+        node = self._nodes.get(name)
+        return str(node["metadata"]["uid"]) if node is not None else ""
+
     def is_taken(self, address: str, uid: str) -> bool:
         """Whether a living pod other than `uid`, of any namespace, has an address: addresses are used again."""
         there = self._pods(pods_at(self._store, address))
         return any(pod.uid != uid and not (pod.finished and pod.ended) for pod in there)
+
+    def is_used(self, address: str, uid: str) -> bool:
+        """Whether any pod other than `uid` that has no final phase has an address, a stranger's one included."""
+        there = pods_using(self._store, address)
+        return any(pod["metadata"]["uid"] != uid and not is_finished(pod) for pod in there)
 
     def _pods(self, keys: Iterable[Key]) -> Iterator[PoolerPod]:
         for namespace, name in keys:

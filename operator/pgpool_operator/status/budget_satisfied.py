@@ -96,13 +96,21 @@ def held_message(
 
 
 def _holds(pod: str, grant: GrantRecord, budget: str) -> str:
+    if grant.backends:
+        seen = "1 backend" if grant.backends == 1 else f"{grant.backends} backends"
+        return (
+            f"{pod} (node {_node(grant)}) has ended and holds {grant.reserved} of {budget}: PostgreSQL still has "
+            f"{seen} from its address ({', '.join(grant.addresses)})"
+        )
     blind = "" if _noticed(grant) else ", where PostgreSQL does not notice that a client has vanished"
     return f"{pod} (node {_node(grant)}) is not proven gone and may still hold {grant.reserved} of {budget}{blind}"
 
 
 def _freed(held: Sequence[GrantRecord]) -> str:
     """When that is without a person, and else what a person has to see first."""
-    noticed = [grant for grant in held if _noticed(grant)]
+    if all(grant.backends for grant in held):
+        return "freed when there are none any more, or"
+    noticed = [grant for grant in held if _noticed(grant) and not grant.backends]
     if not noticed:
         whose = "it has ended and has" if len(held) == 1 else "they have ended and have"
         return f"once {whose} no backend in pg_stat_activity, to be freed"

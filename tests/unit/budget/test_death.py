@@ -60,6 +60,8 @@ OVERDUE = NodeFacts(ready=True, lease_renewed_at=1180.0, alive_since=900.0)
         pytest.param(GONE, None, Life.UNKNOWN, id="gone, and so is its node"),
         pytest.param(GONE, SILENT, Life.UNKNOWN, id="gone, node silent"),
         pytest.param(GONE, OVERDUE, Life.DEAD_INFERRED, id="gone, kubelet alive after grace and margin"),
+        pytest.param(replace(GONE, overdue=True), OVERDUE, Life.UNKNOWN, id="forced away, and hung before"),
+        pytest.param(replace(GONE, overdue=True), OFF, Life.DEAD_INFERRED, id="hung, and its node is off"),
         pytest.param(GONE, replace(OVERDUE, lease_renewed_at=1179.9), Life.UNKNOWN, id="just before that"),
         pytest.param(
             GONE, replace(OVERDUE, alive_since=1170.0), Life.UNKNOWN, id="its kubelet is only just back"

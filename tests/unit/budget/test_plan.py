@@ -119,6 +119,20 @@ def test_a_first_pod_gets_everything() -> None:
     assert decided.ledger.reservations["a"].state is GrantState.GATED
 
 
+def test_a_pod_that_is_on_no_node_yet_gets_nothing_and_takes_nothing_from_others() -> None:
+    before, pending = ledger(reservation("a", 12)), replace(newcomer("b"), node="", report=None)
+    decided = step(before, granted("a", 12), pending)
+    assert caps(decided) == {"a": (12, 12)}
+    assert not decided.moving
+    assert caps(step(before, granted("a", 12), replace(pending, node="w1"))) == {"a": (6, 12)}
+
+
+def test_what_such_a_pod_has_all_the_same_it_keeps() -> None:
+    """An older operator reserved it before the pod was on a node."""
+    before = ledger(reservation("a", 6), reservation("b", 6))
+    assert caps(step(before, granted("a", 6), replace(granted("b", 6), node="")))["b"] == (6, 6)
+
+
 def test_what_is_ordered_is_reserved() -> None:
     decided = step(ledger(reservation("a", 4)), granted("a", 4), newcomer("b"), connections=20)
     assert decided.ledger.reserved <= decided.ledger.connections
@@ -915,6 +929,37 @@ def test_a_count_of_some_frees_nothing_and_is_looked_at_again_after_2_seconds() 
     assert caps(decided) == {"a": (12, 12)}
     assert decided.held == ("a",)
     assert decided.look_again == 2.0
+
+
+@pytest.mark.parametrize("life", [Life.DEAD_CLEAN, Life.DEAD_REPORTED, Life.DEAD_INFERRED])
+def test_backends_that_are_counted_hold_a_dead_pods_connections_for_longer_than_the_hold(life: Life) -> None:
+    before = ledger(reservation("a", 12))
+    seen = replace(gone(granted("a", 12), life, dead_for=30.0), counted=7, countable=True)
+    decided = step(before, seen, newcomer("b"))
+    assert caps(decided) == {"a": (12, 12)}
+    assert decided.look_again == 2.0
+    assert caps(step(before, replace(seen, counted=0), newcomer("b"))) == {"b": (12, 12)}
+    assert caps(step(before, replace(seen, counted=None), newcomer("b"))) == {"b": (12, 12)}
+
+
+def test_backends_that_do_not_end_are_told_of_and_a_person_may_release_their_pod() -> None:
+    before = ledger(reservation("a", 12))
+    ending = replace(
+        gone(granted("a", 12), Life.DEAD_REPORTED, 16.5), counted=7, countable=True, released=True
+    )
+    said = step(before, ending).ledger.reservations["a"]
+    assert (said.state, said.backends) == (GrantState.DRAINING, None)
+    staying = replace(ending, dead_for=17.0)
+    said = step(before, replace(staying, released=False)).ledger.reservations["a"]
+    assert (said.state, said.backends) == (GrantState.UNKNOWN, 7)
+    assert caps(step(before, staying)) == {}
+
+
+def test_a_recovering_ledger_waits_for_backends_that_are_counted() -> None:
+    seen = replace(gone(granted("a", 12), Life.DEAD_REPORTED, 60.0), counted=7, countable=True)
+    before = ledger(reservation("a", 12), recovering=True)
+    assert step(before, seen).ledger.recovering
+    assert not step(before, replace(seen, counted=0)).ledger.recovering
 
 
 def test_the_hold_ends_it_where_the_count_is_late() -> None:

@@ -52,6 +52,15 @@ async def test_the_delay_grows_with_each_failure_up_to_a_limit(
     assert delays[-1] == LONGEST_DELAY_SECONDS
 
 
+async def test_a_key_that_fails_for_days_still_comes_back_after_the_longest_delay(
+    queue: WorkQueue[str],
+) -> None:
+    """The delay doubles, and a float holds no more than a thousand doublings."""
+    for _ in range(1100):
+        assert queue.failed("a") <= LONGEST_DELAY_SECONDS
+    assert queue.failed("a") == LONGEST_DELAY_SECONDS
+
+
 @pytest.mark.parametrize("meanwhile", [False, True], ids=["after it failed", "while it was worked on"])
 async def test_a_failed_key_that_is_added_again_waits_for_its_delay(
     queue: WorkQueue[str], monkeypatch: pytest.MonkeyPatch, meanwhile: bool

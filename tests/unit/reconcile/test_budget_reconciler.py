@@ -79,6 +79,22 @@ async def test_an_operator_that_starts_anew_writes_nothing() -> None:
     assert shop.server.writes == []
 
 
+async def test_a_pod_is_granted_its_share_when_it_comes_to_a_node() -> None:
+    shop = open_shop("app-1")
+    unscheduled = pod_manifest("app-2", phase="Pending")
+    del unscheduled["spec"]["nodeName"], unscheduled["status"]["podIP"]
+    shop.server.save(POD, unscheduled)
+    shop.watch()
+    save_ledger(shop)
+    reconciler = reconciler_of(shop)
+    await settle(shop, reconciler)
+    assert {name: record["reserved"] for name, record in shop.ledger().items()} == {"app-1": 24}
+    shop.server.save(POD, pod_manifest("app-2"))
+    shop.watch()
+    await settle(shop, reconciler)
+    assert {name: record["reserved"] for name, record in shop.ledger().items()} == {"app-1": 12, "app-2": 12}
+
+
 async def test_a_pod_that_changed_since_it_was_seen_is_granted_in_the_next_round() -> None:
     shop = open_shop("app-1", "app-2")
     save_ledger(shop)
@@ -151,6 +167,21 @@ async def test_a_pod_that_cannot_be_written_keeps_no_other_from_its_grant(status
     shop.server.refuse = lambda _method, _path: None
     await reconciler.reconcile("shop", LEDGER)
     assert shop.grant("app-2") is not None
+
+
+async def test_a_pod_that_cannot_be_told_for_whatever_reason_keeps_no_other_from_its_grant() -> None:
+    """The ledger is committed: what is not sent now would be reserved and never granted."""
+    shop = open_shop("app-1", "app-2", "app-3")
+    save_ledger(shop)
+
+    def break_down(method: str, path: str) -> None:
+        if method == "patch" and "app-2" in path:
+            raise OverflowError("too large")
+
+    shop.server.refuse = break_down
+    with pytest.raises(OverflowError):
+        await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert [shop.grant(name) is not None for name in ("app-1", "app-2", "app-3")] == [True, False, True]
 
 
 async def test_a_grant_is_never_written_over_one_of_the_same_generation_or_a_higher_one() -> None:
@@ -361,6 +392,35 @@ def renew(shop: Shop) -> None:
 def see_node(shop: Shop, status: str) -> None:
     node = {"metadata": {"name": "w1", "uid": "n1", "resourceVersion": "1"}, "spec": {}}
     shop.store.put(NODE, node | {"status": {"conditions": [{"type": "Ready", "status": status}]}})
+
+
+async def test_the_ledger_keeps_which_machine_a_pod_ran_on() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    assert shop.ledger()["app-1"]["nodeUid"] == ""
+    see_node(shop, "True")
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["nodeUid"] == "n1"
+
+
+async def test_and_does_not_change_it_when_another_machine_comes_by_that_name() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    see_node(shop, "True")
+    await reconciler.reconcile("shop", LEDGER)
+    other = {"metadata": {"name": "w1", "uid": "n2", "resourceVersion": "2"}, "spec": {}}
+    shop.store.put(NODE, other | {"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["nodeUid"] == "n1"
+
+
+async def test_nor_is_a_node_noted_for_a_pod_that_is_not_known_to_be_alive_on_it() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    pod = shop.server.there(POD, "app-1")
+    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    shop.server.save(POD, pod)
+    shop.watch()
+    see_node(shop, "True")
+    await reconciler.reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["nodeUid"] == ""
 
 
 def refuse(shop: Shop, name: str) -> None:

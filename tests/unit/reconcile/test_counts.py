@@ -7,7 +7,7 @@ import pytest
 from pgpool_operator.cluster.kinds import NODE, PGBUDGET, POD
 from pgpool_operator.cluster.store import Change
 from pgpool_operator.reconcile.budget import BudgetReconciler
-from pgpool_operator.reconcile.counts import Count, complete_counts, counted
+from pgpool_operator.reconcile.counts import CURRENT_SECONDS, Count, complete_counts, counted
 from pgpool_operator.reconcile.world import World
 from pgpool_pooler.contract import Backends, ServerState, State
 from tests.support.ledgers import settled_shop
@@ -53,6 +53,12 @@ def test_a_count_from_before_the_proof_of_death_says_nothing() -> None:
     assert counted(["a"], [Count(1.0, backends())], dead_for=1.0) is None
     assert counted(["a"], [Count(1.0, backends())], dead_for=1.1) == 0
     assert counted(["a"], [], dead_for=9.0) is None
+
+
+def test_a_count_of_some_tells_only_while_it_is_current() -> None:
+    assert counted(["a"], [Count(CURRENT_SECONDS, backends(a=7))], dead_for=99.0) == 7
+    assert counted(["a"], [Count(CURRENT_SECONDS + 0.1, backends(a=7))], dead_for=99.0) is None
+    assert counted(["a"], [Count(CURRENT_SECONDS + 0.1, backends())], dead_for=99.0) == 0
 
 
 # The ledger
@@ -134,6 +140,58 @@ async def test_while_some_are_counted_it_waits_and_is_looked_at_every_2_seconds(
         == 2.0
     )
     assert ledger(shop)["app-2"] == (12, "Unknown")
+
+
+async def shop_with_a_ghost() -> tuple[Shop, BudgetReconciler]:
+    """A pod is dead for longer than PostgreSQL needs to notice, and a backend from its address is there."""
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    end(shop)
+    del shop.agents.states["uid-app-2"]
+    await look(shop, reconciler)
+    shop.clock.now += 60.0
+    return shop, reconciler
+
+
+async def look(shop: Shop, reconciler: BudgetReconciler, ghosts: int = 0) -> float | None:
+    """The other pod has counted the backends from the dead one's address."""
+    seen = Backends(age_seconds=1.0, complete=True, by_address={GHOST: ghosts} if ghosts else {})
+    [here] = (said := state_of(shop.server.there(POD, "app-1"))).servers
+    there = here.model_copy(update={"backends": seen})
+    shop.agents.states["uid-app-1"] = said.model_copy(update={"servers": (there,)})
+    return await reconciler.reconcile("shop", LEDGER)
+
+
+async def test_a_backend_that_is_still_there_keeps_what_the_dead_pod_held_and_a_person_is_told() -> None:
+    shop, reconciler = await shop_with_a_ghost()
+    assert await look(shop, reconciler, ghosts=1) == 2.0
+    assert ledger(shop)["app-2"] == (12, "Unknown")
+    [held] = [c for c in shop.server.there(PGBUDGET, LEDGER)["status"]["conditions"] if c["type"] == "Held"]
+    assert held["message"].startswith(
+        "app-2 (node w1) has ended and holds 12 of 24 on 10.0.0.7-5432: PostgreSQL still has 1 backend from its "
+        "address (10.0.2.2); freed when there are none any more, or by: kubectl"
+    )
+    await look(shop, reconciler)
+    assert "app-2" not in ledger(shop)
+
+
+async def test_once_nobody_counts_any_more_the_hold_is_what_counts() -> None:
+    shop, reconciler = await shop_with_a_ghost()
+    await look(shop, reconciler, ghosts=1)
+    shop.agents.ages["uid-app-1"] = CURRENT_SECONDS
+    await look(shop, reconciler, ghosts=1)
+    assert "app-2" not in ledger(shop)
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+async def test_a_backend_that_may_be_a_strangers_keeps_nothing(phase: str) -> None:
+    """A pod of no PgPool has the address now, and logs in by itself."""
+    shop, reconciler = await shop_with_a_ghost()
+    stranger = pod_manifest("web-2", phase=phase)
+    del stranger["metadata"]["labels"]
+    shop.server.save(POD, stranger)
+    shop.watch()
+    await look(shop, reconciler, ghosts=1)
+    assert ("app-2" in ledger(shop)) is (phase == "Succeeded")
 
 
 async def test_a_count_by_one_who_does_not_see_all_frees_nothing() -> None:

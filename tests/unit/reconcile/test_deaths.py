@@ -382,6 +382,54 @@ async def test_the_first_sight_of_a_lease_is_no_renewal(shop: Shop, deaths: Deat
     assert await verdict(deaths) is Life.UNKNOWN
 
 
+def come_up(shop: Shop) -> None:
+    """The node is Ready from now on."""
+    shop.store.put(NODE, node(ready=False, version=2))
+    shop.store.put(NODE, node(version=3))
+
+
+async def hang(shop: Shop, deaths: Deaths, seconds: float) -> None:
+    """The pod is deleted, and its kubelet cannot end it; then somebody forces its object away."""
+    come_up(shop)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await live(shop, deaths, seconds)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
+
+
+async def test_a_kubelet_that_could_not_end_a_pod_does_not_prove_that_it_did_once_the_object_was_forced_away(
+    shop: Shop, deaths: Deaths
+) -> None:
+    await hang(shop, deaths, PROOF_SECONDS + LOOK_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    shop.store.put(NODE, node(ready=False, version=4, taints=[taint]))
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_one_that_had_no_time_yet_to_end_it_does(shop: Shop, deaths: Deaths) -> None:
+    await hang(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_so_does_one_that_was_cut_off_meanwhile_and_could_not_know(shop: Shop, deaths: Deaths) -> None:
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    shop.clock.now += 3600
+    come_up(shop)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_what_a_kubelet_reports_late_is_an_end_all_the_same(shop: Shop, deaths: Deaths) -> None:
+    come_up(shop)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await live(shop, deaths, PROOF_SECONDS + LOOK_SECONDS)
+    end(shop)
+    vanish(shop, Change.DELETED)
+    assert await verdict(deaths) is Life.DEAD_REPORTED
+
+
 async def test_a_node_that_is_not_ready_proves_nothing(shop: Shop, deaths: Deaths) -> None:
     vanish(shop)
     shop.store.put(NODE, node(ready=False, version=2))
@@ -403,6 +451,47 @@ async def test_a_node_out_of_service_is_proof(shop: Shop, deaths: Deaths) -> Non
     assert await verdict(deaths) is Life.DEAD_INFERRED
 
 
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [("n1", Life.DEAD_INFERRED), ("n0", Life.UNKNOWN), ("", Life.DEAD_INFERRED)],
+    ids=["its own node", "another machine by the name of its node", "of an older operator's record"],
+)
+@pytest.mark.parametrize("off", [False, True], ids=["alive", "out of service"])
+async def test_only_the_machine_that_the_pod_ran_on_proves_its_death(
+    shop: Shop, deaths: Deaths, known: str, found: Life, off: bool
+) -> None:
+    record = RECORD.model_copy(update={"node_uid": known})
+    vanish(shop)
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    shop.store.put(NODE, node(ready=not off, version=2, taints=[taint] if off else []))
+    reserve(shop, record)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    verdict, _ = await deaths.verdict("shop", record)
+    assert verdict is found
+
+
+async def test_what_another_machine_by_the_name_of_its_node_does_not_find_has_not_ended(
+    shop: Shop, deaths: Deaths
+) -> None:
+    terminated = {"reason": "ContainerStatusUnknown", "exitCode": 137}
+    report(shop, phase="Failed", containerStatuses=[{"name": "pooler", "state": {"terminated": terminated}}])
+    record = RECORD.model_copy(update={"node_uid": "n0"})
+    reserve(shop, record)
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+
+
+async def test_what_its_own_kubelet_does_not_find_has_ended_once_it_must_have_killed_it(
+    shop: Shop, deaths: Deaths
+) -> None:
+    terminated = {"reason": "ContainerStatusUnknown", "exitCode": 137}
+    report(shop, phase="Failed", containerStatuses=[{"name": "pooler", "state": {"terminated": terminated}}])
+    assert await verdict(deaths) is Life.TERMINATING
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
 async def test_another_taint_proves_nothing(shop: Shop, deaths: Deaths) -> None:
     vanish(shop)
     taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
@@ -418,10 +507,14 @@ async def test_the_lease_is_read_only_for_lost_pods_and_not_for_each_of_them(
     vanish(shop)
     for uid in "abc":
         await deaths.verdict("shop", RECORD.model_copy(update={"uid": uid}))
-    assert len(shop.server.reads) == 1
+    assert leases_read(shop) == 1
     shop.clock.now += LEASE_PAUSE_SECONDS
     await verdict(deaths)
-    assert len(shop.server.reads) == 2
+    assert leases_read(shop) == 2
+
+
+def leases_read(shop: Shop) -> int:
+    return sum("leases" in path for path in shop.server.reads)
 
 
 async def test_a_refused_pod_is_waited_for_until_its_kubelet_must_have_killed_it(
@@ -561,6 +654,61 @@ async def test_a_pod_that_was_gone_before_the_operator_looked_is_followed_from_t
     assert found is Life.DEAD_INFERRED
 
 
+async def follow_a_pod_that_no_watch_told_of(shop: Shop, deaths: Deaths) -> GrantRecord:
+    """The watch of pods is stuck, those of ledgers and nodes are not; for long enough to prove a death."""
+    shop.server.save(POD, pod_manifest("app-2"))
+    record = RECORD.model_copy(update={"uid": "uid-app-2", "pod": "app-2"})
+    reserve_unseen(shop, record)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    return record
+
+
+def reserve_unseen(shop: Shop, record: GrantRecord) -> None:
+    """Only the watch of ledgers tells."""
+    status = {"grants": [record.model_dump(mode="json", exclude_none=True)]}
+    ledger = {"metadata": {"name": LEDGER}, "spec": {"server": {"host": "10.0.0.7"}}, "status": status}
+    shop.store.put(PGBUDGET, shop.server.save(PGBUDGET, ledger))
+
+
+async def test_a_pod_that_no_watch_told_of_is_looked_for_and_found_alive(shop: Shop, deaths: Deaths) -> None:
+    record = await follow_a_pod_that_no_watch_told_of(shop, deaths)
+    assert await deaths.verdict("shop", record) == (Life.ALIVE, 0.0)
+    assert deaths._gone == {}
+
+
+async def test_one_that_nobody_can_look_for_is_not_proven_dead(shop: Shop, deaths: Deaths) -> None:
+    shop.server.refuse = lambda _method, path: ApiError(403, "not yours") if "pods" in path else None
+    record = await follow_a_pod_that_no_watch_told_of(shop, deaths)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+
+
+async def test_one_whose_name_another_pod_has_is_gone_since_that_was_found(
+    shop: Shop, deaths: Deaths
+) -> None:
+    record = RECORD.model_copy(update={"uid": "the one before"})
+    reserve_unseen(shop, record)
+    await deaths.look()
+    await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS)
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+    await stand_by(shop, deaths, RENEW_SECONDS)
+    found, _ = await deaths.verdict("shop", record)
+    assert found is Life.DEAD_INFERRED
+
+
+async def test_a_pod_that_comes_back_to_the_watch_is_held_anew_when_it_ends(
+    shop: Shop, deaths: Deaths
+) -> None:
+    pod = shop.server.there(POD, "app-1")
+    vanish(shop)
+    await prove(shop, deaths)
+    shop.clock.now += 60
+    shop.server.save(POD, pod)
+    shop.watch()
+    end(shop)
+    assert await deaths.verdict("shop", RECORD) == (Life.DEAD_REPORTED, 0.0)
+
+
 async def test_no_lease_is_read_while_no_pod_is_missing(shop: Shop, deaths: Deaths) -> None:
     reserve(shop, RECORD)
     await stand_by(shop, deaths, 60)
@@ -606,7 +754,9 @@ async def test_a_look_that_fails_is_no_look_and_is_not_repeated_for_each_pod(
     reserve(shop, *(RECORD.model_copy(update={"uid": uid, "pod": uid}) for uid in "abc"))
     asked: list[str] = []
 
-    def refuse_leases(_method: str, path: str) -> ApiError:
+    def refuse_leases(_method: str, path: str) -> ApiError | None:
+        if "leases" not in path:
+            return None
         asked.append(path)
         return ApiError(0, "no answer")
 

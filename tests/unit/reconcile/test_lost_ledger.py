@@ -14,7 +14,8 @@ from pgpool_operator.status.problems import GRANT_REFUSED
 from pgpool_operator.watching import slim
 from pgpool_pooler.contract import GRANT_ANNOTATION, Grant, Problem, ServerGrant
 from tests.support.ledgers import reconciler_of, save_ledger, settle, settled_shop
-from tests.support.shop import LEDGER, PORT, Shop, pod_manifest, pool_manifest, report_end, state_of
+from tests.support.shop import HOST, LEDGER, PORT, Shop, pod_manifest, pool_manifest, report_end, state_of
+from tests.support.town import Town
 
 ELSEWHERE = "10.0.0.8"
 
@@ -454,6 +455,31 @@ async def test_a_ledger_of_nobody_goes_when_the_last_pod_that_it_granted_has_gon
     shop.store.remove(POD, slim(POD, shop.server.remove(POD, "app-1")), Change.DELETED)
     await reconciler.reconcile("shop", LEDGER)
     assert shop.server.get(PGBUDGET, LEDGER) is None
+
+
+async def test_a_pod_of_another_namespace_that_has_lost_all_that_tells_of_its_pool_is_found_there() -> None:
+    """First its label, then its ledger, then its grant."""
+    town = Town()
+    town.pool("shop/app", HOST)
+    town.ledger("shop", HOST, allowedNamespaces=["bank"])
+    town.pool("bank/pay", HOST, pods=1)
+    await town.settle()
+    pod = town.server.get(POD, "pay-1", "bank")
+    assert pod is not None
+    pod["metadata"]["labels"] = {}
+    town.server.save(POD, pod)
+    town.delete(PGBUDGET, "shop", LEDGER)
+    town.ledger("shop", HOST, allowedNamespaces=["bank"])
+    await town.round()
+    [record] = [grant for grant in town.status("shop", HOST)["grants"] if grant["pod"] == "pay-1"]
+    assert record["pool"] == "bank/"
+    del pod["metadata"]["annotations"][GRANT_ANNOTATION]
+    town.server.save(POD, pod)
+    town.watch()
+    del town.agents.states["uid-bank-pay-1"]
+    await town.round()
+    [record] = [grant for grant in town.status("shop", HOST)["grants"] if grant["pod"] == "pay-1"]
+    assert record["state"] != "Unknown"
 
 
 # Two ledgers at one address

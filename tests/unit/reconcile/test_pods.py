@@ -80,6 +80,12 @@ def test_a_pod_that_the_kubelet_gave_up_is_finished(phase: str) -> None:
     [
         pytest.param({}, {"containerStatuses": [status("pooler", **ENDED)]}, True, id="terminated"),
         pytest.param({}, {"containerStatuses": [status("pooler", running={})]}, False, id="running"),
+        pytest.param(
+            {},
+            {"containerStatuses": [status("pooler", terminated={"reason": "ContainerStatusUnknown"})]},
+            False,
+            id="not found by its kubelet",
+        ),
         pytest.param({}, {"containerStatuses": [status("pooler", waiting={})]}, False, id="about to restart"),
         pytest.param({}, {}, False, id="nothing reported"),
         pytest.param({}, {"containerStatuses": [status("other", **ENDED)]}, False, id="another reported"),

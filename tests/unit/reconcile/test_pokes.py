@@ -31,6 +31,14 @@ def test_each_poke_doubles_the_pause_up_to_a_minute(pokes: Pokes, clock: Clock) 
     assert pauses == [3.0, 6.0, 12.0, 24.0, 48.0, *[LONGEST_SECONDS] * 3]
 
 
+def test_a_pod_that_notices_nothing_for_days_is_still_poked_once_a_minute(pokes: Pokes, clock: Clock) -> None:
+    """The pause doubles, and a float holds no more than a thousand doublings."""
+    for _ in range(1100):
+        clock.now += LONGEST_SECONDS
+        pokes.poked("a", "secrets", "c0ffee")
+    assert pokes.wait("a", "secrets", "c0ffee") == LONGEST_SECONDS
+
+
 def test_a_newer_change_of_the_same_subject_starts_anew(pokes: Pokes, clock: Clock) -> None:
     pokes.poked("a", "grant", "4")
     clock.now += 60

@@ -309,3 +309,23 @@ async def test_a_pod_that_was_changed_meanwhile_keeps_no_other_from_its_configur
         for name in ("app-rw-1", "app-rw-2")
     }
     assert hashes["app-rw-1"] != hashes["app-rw-2"]
+
+
+@pytest.mark.parametrize("failure", [ApiError(500, "not now"), OverflowError("too large")], ids=repr)
+async def test_a_pod_that_cannot_be_told_keeps_no_other_from_its_configuration_nor_the_status_from_being_said(
+    failure: Exception,
+) -> None:
+    shop, reconciler = await settled_shop("app-rw-1", "app-rw-2")
+    old = shop.server.there(POD, "app-rw-2")["metadata"]["annotations"][CONFIG_HASH_ANNOTATION]
+    before = shop.server.there(PGPOOL, "app")["status"]["observedGeneration"]
+    change_spec(shop, pgbouncer={"parameters": {"server_idle_timeout": 60}})
+
+    def break_down(method: str, path: str) -> None:
+        if method == "patch" and "app-rw-1" in path:
+            raise failure
+
+    shop.server.refuse = break_down
+    with pytest.raises(type(failure)):
+        await reconciler.reconcile("shop", "app")
+    assert shop.server.there(POD, "app-rw-2")["metadata"]["annotations"][CONFIG_HASH_ANNOTATION] != old
+    assert shop.server.there(PGPOOL, "app")["status"]["observedGeneration"] == before + 1

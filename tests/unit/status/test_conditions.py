@@ -30,6 +30,9 @@ from tests.unit.status.example import (
 UNNOTICED = a_grant("app-rw-x2k4p", GrantState.UNKNOWN, reserved=8).model_copy(
     update={"detects_dead_clients": False}
 )
+COUNTED = a_grant("app-rw-x2k4p", GrantState.UNKNOWN, reserved=8).model_copy(
+    update={"backends": 7, "addresses": ("10.0.2.2",)}
+)
 HELD = (a_grant("app-rw-1", reserved=16), a_grant("app-rw-x2k4p", GrantState.UNKNOWN, reserved=8))
 NO_KEY = Problem(
     field="auth.userSecrets[0]", text="Secret main-app has no key password", reason="SecretInvalid"
@@ -314,6 +317,22 @@ def test_scaling_limited(facts: Facts, status: str, reason: str) -> None:
             "app-rw-x2k4p (node w3) is not proven gone and may still hold 8 of 24 on main-1, where PostgreSQL does "
             "not notice that a client has vanished; app-rw-7f9d4 (node w3) is not proven gone and may still hold 4 "
             "of 24 on main-1; freed when the kubelet reports them ended, Node w3 is tainted out-of-service, or by: "
+            "kubectl -n shop patch pgbudget main-1 --type=merge "
+            '-p \'{"spec":{"release":["app-rw-7f9d4","app-rw-x2k4p"]}}\'',
+        ),
+        (
+            but_primary(grants=(COUNTED,)),
+            "Ready",
+            "app-rw-x2k4p (node w3) has ended and holds 8 of 24 on main-1: PostgreSQL still has 7 backends from "
+            "its address (10.0.2.2); freed when there are none any more, or by: kubectl -n shop patch pgbudget "
+            'main-1 --type=merge -p \'{"spec":{"release":["app-rw-x2k4p"]}}\'',
+        ),
+        (
+            but_primary(grants=(COUNTED, a_grant("app-rw-7f9d4", GrantState.UNKNOWN, reserved=4))),
+            "Ready",
+            "app-rw-x2k4p (node w3) has ended and holds 8 of 24 on main-1: PostgreSQL still has 7 backends from "
+            "its address (10.0.2.2); app-rw-7f9d4 (node w3) is not proven gone and may still hold 4 of 24 on "
+            "main-1; freed when the kubelet reports them ended, Node w3 is tainted out-of-service, or by: "
             "kubectl -n shop patch pgbudget main-1 --type=merge "
             '-p \'{"spec":{"release":["app-rw-7f9d4","app-rw-x2k4p"]}}\'',
         ),
