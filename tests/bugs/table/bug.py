@@ -1,0 +1,40 @@
+"""What a deliberate bug is, and the paths that many of them name."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One wrong change of the product."""
+
+    name: str
+    promise: str
+    """What it breaks, in words."""
+    file: str
+    """Relative to the repository."""
+    right: str
+    """A text that the file has exactly once."""
+    wrong: str
+    """What stands there instead."""
+    caught_by: tuple[str, ...]
+    """What pytest is to run: paths, node ids, options. Something of it must fail with the bug, and only then."""
+    because: str = ""
+    """What pytest's summary must say of the failure, among other things; empty: that an assertion failed."""
+
+
+OPERATOR = "operator/pgpool_operator"
+AGENT = "pooler/pgpool_pooler/agent"
+PGBOUNCER = "pooler/pgpool_pooler/engines/pgbouncer"
+BOOK_PY = f"{OPERATOR}/budget/book.py"
+DEATH_PY = f"{OPERATOR}/budget/death.py"
+PLAN_PY = f"{OPERATOR}/budget/plan.py"
+DEATHS_PY = f"{OPERATOR}/reconcile/deaths.py"
+BUDGET_RECONCILER_PY = f"{OPERATOR}/reconcile/budget.py"
+TEST_PLAN = "tests/unit/budget/test_plan.py"
+TEST_DEATH = "tests/unit/budget/test_death.py"
+TEST_DEATHS = "tests/unit/reconcile/test_deaths.py"
+TEST_BUDGET_RECONCILER = "tests/unit/reconcile/test_budget_reconciler.py"
+TEST_SUPERVISOR = "tests/unit/pooler/test_supervisor.py"
+TEST_AGENT_PLAN = "tests/unit/pooler/test_plan.py"
+TEST_PGBOUNCER = "tests/unit/pooler/test_pgbouncer_engine.py"
+TEST_TIMING = "tests/unit/pooler/test_timing.py"
