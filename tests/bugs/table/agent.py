@@ -4,6 +4,7 @@ from tests.bugs.table.bug import (
     AGENT,
     PGBOUNCER,
     TEST_AGENT_PLAN,
+    TEST_BROKEN,
     TEST_PGBOUNCER,
     TEST_SUPERVISOR,
     TEST_TIMING,
@@ -242,5 +243,49 @@ AGENTS = (
         right="        limit = self.limits[name]\n",
         wrong="        limit = self.limits[name] + 1\n",
         caught_by=(f"{TEST_PGBOUNCER}::test_new_limits_are_written_before_the_reload",),
+    ),
+    Bug(
+        name="a-lost-disk-is-a-first-life",
+        promise="a pod that lost its volume waits for the backends of its earlier life all the same",
+        file=f"{AGENT}/store.py",
+        right="return self._mark.exists() or (self._directory / _GRANT).exists()",
+        wrong="return (self._directory / _GRANT).exists()",
+        caught_by=(
+            f"{TEST_BROKEN}::test_a_pod_that_lost_what_it_knew_waits_for_the_backends_of_its_earlier_life",
+        ),
+    ),
+    Bug(
+        name="who-remembers-nothing-has-not-lived",
+        promise="a pod that lost all it knew waits if its grant is not the first: somebody may have followed that",
+        file=f"{AGENT}/supervisor.py",
+        right="if self._grant is None and grants.may_have_been_followed(verdict.grant):",
+        wrong="if self._grant is None and self._lives.crashes:",
+        caught_by=(f"{TEST_BROKEN}::test_who_has_no_memory_at_all_waits_if_it_is_not_the_pods_first_grant",),
+    ),
+    Bug(
+        name="ghosts-are-ended-by-address",
+        promise="an agent ends no backend: by its address it could not tell its own from another pod's",
+        file=f"{AGENT}/sql.py",
+        right="       pg_is_in_recovery() AS in_recovery,\n",
+        wrong="       pg_is_in_recovery() AS in_recovery,\n"
+        "       (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity\n"
+        "         WHERE client_addr = inet_client_addr() AND pid != pg_backend_pid()) AS ended,\n",
+        caught_by=(f"{TEST_BROKEN}::test_nothing_in_a_pod_ends_a_backend_of_the_server",),
+    ),
+    Bug(
+        name="started-again-at-once",
+        promise="an engine that crashes is not started again at once",
+        file=f"{AGENT}/hold.py",
+        right="self._wait(now + backoff_seconds(self.crashes) *",
+        wrong="self._wait(now + 0 *",
+        caught_by=(f"{TEST_TIMING}::test_crashes_in_a_row_back_off_and_a_stable_engine_is_forgiven",),
+    ),
+    Bug(
+        name="crashes-without-a-pause-between",
+        promise="an engine that crashes again and again is started ever more seldom",
+        file=f"{AGENT}/hold.py",
+        right="min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS)",
+        wrong="_BACKOFF_SECONDS",
+        caught_by=(f"{TEST_TIMING}::test_the_wait_after_a_crash_doubles_up_to_half_a_minute",),
     ),
 )

@@ -7,14 +7,13 @@ from tests.bugs.table.bug import (
     DEATHS_PY,
     PLAN_PY,
     TEST_AGENT_PLAN,
+    TEST_BROKEN,
     TEST_BUDGET_RECONCILER,
     TEST_DEATHS,
     TEST_PLAN,
     TEST_SUPERVISOR,
     Bug,
 )
-
-_TEST_BROKEN = "tests/unit/pooler/test_broken.py"
 
 COMES_BACK = (
     Bug(
@@ -23,7 +22,7 @@ COMES_BACK = (
         file=f"{AGENT}/supervisor.py",
         right='            log.error("the drain failed", error=repr(error))\n',
         wrong="            self._drain = drain\n            raise error\n",
-        caught_by=(f"{_TEST_BROKEN}::test_a_drain_that_fails_leaves_no_engine_and_the_pod_can_end",),
+        caught_by=(f"{TEST_BROKEN}::test_a_drain_that_fails_leaves_no_engine_and_the_pod_can_end",),
         because="TimeoutError",
     ),
     Bug(
@@ -175,5 +174,24 @@ COMES_BACK = (
         right="        step = Resume()\n",
         wrong="        step = Idle()\n",
         caught_by=(f"{TEST_AGENT_PLAN}::test_an_outage_pauses_and_its_end_resumes",),
+    ),
+    Bug(
+        name="a-persons-word-is-not-heard",
+        promise="the budget comes back: a person's release frees what nothing else can",
+        file=BOOK_PY,
+        right="return pod.released and unprovable",
+        wrong="return False",
+        caught_by=(
+            f"{TEST_BUDGET_RECONCILER}"
+            "::test_a_refused_pod_on_a_silent_node_is_held_until_a_person_releases_it",
+        ),
+    ),
+    Bug(
+        name="a-persons-word-needs-proof",
+        promise="the budget comes back: a person's release frees the dead that cannot be proven drained",
+        file=BOOK_PY,
+        right="return pod.life.dead and self._hold(pod) is None",
+        wrong="return False",
+        caught_by=(f"{TEST_PLAN}::test_the_dead_that_cannot_be_proven_drained_are_freed_by_a_persons_word",),
     ),
 )

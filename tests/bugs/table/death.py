@@ -14,6 +14,8 @@ from tests.bugs.table.bug import (
 _STORE = f"{OPERATOR}/cluster/store.py"
 _TEST_STORE = "tests/unit/cluster/test_store.py"
 _TEST_HEALTH = "tests/unit/test_health.py"
+_TEST_WORLD = "tests/unit/reconcile/test_world.py"
+_TEST_WALL_CLOCK = "tests/unit/test_wall_clock.py"
 
 DEATHS = (
     Bug(
@@ -249,5 +251,37 @@ DEATHS = (
         right='            shelf.buried[known["metadata"]["uid"]] = int(list_version)\n',
         wrong="",
         caught_by=(_TEST_STORE,),
+    ),
+    Bug(
+        name="a-namesake-is-released",
+        promise="a person's release is of one pod: its namesake in another namespace keeps what it has",
+        file=f"{OPERATOR}/reconcile/scene.py",
+        right="(own and pod in released)",
+        wrong="(pod in released)",
+        caught_by=(f"{_TEST_WORLD}::test_a_pod_of_another_namespace_is_released_with_that",),
+    ),
+    Bug(
+        name="one-release-is-everybodys",
+        promise="a person's release is of the pods that it names",
+        file=f"{OPERATOR}/reconcile/scene.py",
+        right='return f"{namespace}/{pod}" in released or (own and pod in released)',
+        wrong="return bool(released)",
+        caught_by=(f"{_TEST_WORLD}::test_a_pod_is_released_by_a_person_by_name",),
+    ),
+    Bug(
+        name="the-time-of-day-tells-of-death",
+        promise="a clock that is wrong, or is set, proves no death and ends no hold",
+        file=DEATHS_PY,
+        right="clock: Callable[[], float] = time.monotonic",
+        wrong="clock: Callable[[], float] = time.time",
+        caught_by=(_TEST_WALL_CLOCK,),
+    ),
+    Bug(
+        name="the-time-of-day-tells-of-a-hold",
+        promise="a clock that is wrong, or is set, frees nothing: not in the files either that show it to people",
+        file=BUDGET_RECONCILER_PY,
+        right="now: Callable[[], float] = time.monotonic",
+        wrong="now: Callable[[], float] = time.time",
+        caught_by=(_TEST_WALL_CLOCK,),
     ),
 )

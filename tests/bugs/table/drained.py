@@ -13,6 +13,8 @@ from tests.bugs.table.bug import (
     Bug,
 )
 
+_TEST_COUNTS = "tests/unit/reconcile/test_counts.py"
+
 DRAINED = (
     Bug(
         name="noticed-in-another-mode",
@@ -36,9 +38,7 @@ DRAINED = (
         file=f"{OPERATOR}/reconcile/counts.py",
         right="if newest is None or not newest.age < dead_for:",
         wrong="if newest is None:",
-        caught_by=(
-            "tests/unit/reconcile/test_counts.py::test_a_count_from_before_the_proof_of_death_says_nothing",
-        ),
+        caught_by=(f"{_TEST_COUNTS}::test_a_count_from_before_the_proof_of_death_says_nothing",),
     ),
     Bug(
         name="once-noticed-always-noticed",
@@ -112,5 +112,67 @@ DRAINED = (
         right="    if not detects_dead_clients:\n        return None\n",
         wrong="",
         caught_by=(TEST_DEATH,),
+    ),
+    Bug(
+        name="who-does-not-see-all-counts",
+        promise="dead is not drained: a count by an agent that does not see all backends frees nothing",
+        file=f"{OPERATOR}/reconcile/counts.py",
+        right=" and here.backends.complete",
+        wrong="",
+        caught_by=(f"{_TEST_COUNTS}::test_a_count_by_one_who_does_not_see_all_frees_nothing",),
+        because="KeyError: 'app-2'",
+    ),
+    Bug(
+        name="an-address-that-was-reused-is-counted",
+        promise="dead is not drained: an address that a living pod has now tells nothing of the dead one",
+        file=f"{OPERATOR}/reconcile/scene.py",
+        right=" or any(self.is_taken(address, uid) for address in addresses)",
+        wrong="",
+        caught_by=(f"{_TEST_COUNTS}::test_an_address_that_a_living_pod_has_now_tells_nothing",),
+        because="KeyError: 'app-2'",
+    ),
+    Bug(
+        name="counted-behind-nat",
+        promise="dead is not drained: a pod that the server knows by another address is not freed by a count",
+        file=f"{OPERATOR}/reconcile/scene.py",
+        right="if verdict.dead and record and record.direct else ()",
+        wrong="if verdict.dead and record else ()",
+        caught_by=(
+            f"{_TEST_COUNTS}::"
+            "test_where_its_address_is_not_the_servers_name_for_it_a_count_of_none_frees_nothing",
+        ),
+        because="KeyError: 'app-2'",
+    ),
+    Bug(
+        name="once-seen-by-its-address-never-behind-nat",
+        promise="dead is not drained: a pod that was ever seen behind NAT may have left backends there",
+        file=BOOK_PY,
+        right="pod.direct if entry.direct is None else entry.direct and pod.direct is not False",
+        wrong="pod.direct",
+        caught_by=(f"{_TEST_COUNTS}::test_a_pod_that_the_server_sees_behind_nat_is_never_counted",),
+    ),
+    Bug(
+        name="a-fin-is-always-sent",
+        promise="dead is not drained: 25 s, not 2, where no kernel has told the server of the end",
+        file=DEATH_PY,
+        right="HOLD_REPORTED_SECONDS if verdict is Life.DEAD_REPORTED else HOLD_INFERRED_SECONDS",
+        wrong="HOLD_REPORTED_SECONDS",
+        caught_by=(f"{TEST_DEATH}::test_a_reservation_is_held_until_the_server_has_noticed",),
+    ),
+    Bug(
+        name="nobody-tells-the-server-to-look",
+        promise="a client that vanishes in a query leaves a backend for a second at most: the server looks",
+        file=f"{PGBOUNCER}/config.py",
+        right='        pairs["connect_query"] = CONNECT_QUERY\n',
+        wrong="        pass\n",
+        caught_by=("tests/unit/pooler/test_pgbouncer_config.py::test_the_ini_is_as_checked_in",),
+    ),
+    Bug(
+        name="an-earlier-address-is-forgotten",
+        promise="dead is not drained: backends are counted from every address that the pod ever had",
+        file=BOOK_PY,
+        right="addresses=tuple(sorted({*entry.addresses, *pod.addresses})),",
+        wrong="addresses=pod.addresses or entry.addresses,",
+        caught_by=(f"{TEST_PLAN}::test_addresses_are_collected",),
     ),
 )

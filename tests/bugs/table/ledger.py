@@ -217,4 +217,14 @@ LEDGER = (
         wrong="",
         caught_by=(f"{TEST_BUDGET_RECONCILER}::test_an_unchanged_world_writes_nothing",),
     ),
+    Bug(
+        name="anybodys-word-is-the-pods",
+        promise="an acknowledgement is the pod's own: the uid of who answers at its address is checked",
+        file=f"{OPERATOR}/agents.py",
+        right="return state if state.uid == target.uid else None",
+        wrong="return state",
+        caught_by=(
+            "tests/unit/test_agents.py::test_the_answer_of_another_pod_at_the_same_address_is_not_taken",
+        ),
+    ),
 )

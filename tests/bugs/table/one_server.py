@@ -1,11 +1,16 @@
 """One server has one budget, whatever its names and its users' namespaces."""
 
-from tests.bugs.table.bug import OPERATOR, Bug
+from tests.bugs.table.bug import (
+    BUDGET_RECONCILER_PY,
+    OPERATOR,
+    TEST_ALIASED,
+    TEST_BUDGET_RECONCILER,
+    TEST_CLAIMED,
+    Bug,
+)
 
 _TEST_IDENTITY = "tests/unit/budget/test_identity.py"
 _TEST_HANDOVER = "tests/unit/budget/test_handover.py"
-_TEST_CLAIMED = "tests/unit/reconcile/test_claimed.py"
-_TEST_ALIASED = "tests/unit/reconcile/test_aliased.py"
 
 ONE_SERVER = (
     Bug(
@@ -14,7 +19,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/reconcile/world.py",
         right="if self._namespace in allowed(budget) else",
         wrong="if budget else",
-        caught_by=(f"{_TEST_CLAIMED}::test_a_second_namespace_gets_no_connections_and_no_ledger",),
+        caught_by=(f"{TEST_CLAIMED}::test_a_second_namespace_gets_no_connections_and_no_ledger",),
         because="KeyError: 'bank/pay write'",
     ),
     Bug(
@@ -23,7 +28,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/reconcile/pool.py",
         right="if claim.budget is None and not claim.claimed_by:",
         wrong="if claim.budget is None:",
-        caught_by=(f"{_TEST_CLAIMED}::test_a_second_namespace_gets_no_connections_and_no_ledger",),
+        caught_by=(f"{TEST_CLAIMED}::test_a_second_namespace_gets_no_connections_and_no_ledger",),
     ),
     Bug(
         name="the-youngest-ledger-owns",
@@ -31,7 +36,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/cluster/shared.py",
         right='return meta.get("creationTimestamp", ""), meta["namespace"]',
         wrong='return "", meta["namespace"]',
-        caught_by=(f"{_TEST_CLAIMED}::test_of_two_ledgers_the_younger_grants_nothing_and_goes",),
+        caught_by=(f"{TEST_CLAIMED}::test_of_two_ledgers_the_younger_grants_nothing_and_goes",),
     ),
     Bug(
         name="a-younger-ledgers-grants-are-forgotten",
@@ -40,7 +45,7 @@ ONE_SERVER = (
         right="with_given_up(budget, others if is_owner else ())",
         wrong="with_given_up(budget, ())",
         caught_by=(
-            f"{_TEST_CLAIMED}::test_what_a_younger_ledger_has_reserved_counts_although_it_was_not_sent_yet",
+            f"{TEST_CLAIMED}::test_what_a_younger_ledger_has_reserved_counts_although_it_was_not_sent_yet",
         ),
     ),
     Bug(
@@ -66,7 +71,7 @@ ONE_SERVER = (
         right="        if uid in self.barred:\n            return 0\n",
         wrong="",
         caught_by=(
-            f"{_TEST_CLAIMED}::test_when_permission_is_withdrawn_what_is_held_counts_until_it_is_given_back",
+            f"{TEST_CLAIMED}::test_when_permission_is_withdrawn_what_is_held_counts_until_it_is_given_back",
         ),
     ),
     Bug(
@@ -75,7 +80,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/reconcile/budget.py",
         right="async with self._locks.of(server_of(raw)):",
         wrong="async with self._locks.of(namespace):",
-        caught_by=(f"{_TEST_CLAIMED}::test_nobody_decides_on_a_server_while_a_decision_on_it_is_under_way",),
+        caught_by=(f"{TEST_CLAIMED}::test_nobody_decides_on_a_server_while_a_decision_on_it_is_under_way",),
     ),
     Bug(
         name="the-older-of-two-names-has-all",
@@ -83,7 +88,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/budget/identity.py",
         right="max(0, budget - sum(alias.reserved for alias in aliases))",
         wrong="budget",
-        caught_by=(f"{_TEST_ALIASED}::test_the_first_one_gives_back_what_the_second_one_has",),
+        caught_by=(f"{TEST_ALIASED}::test_the_first_one_gives_back_what_the_second_one_has",),
     ),
     Bug(
         name="the-younger-of-two-names-grows",
@@ -91,7 +96,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/budget/identity.py",
         right="min(mine.reserved, budget // len(group)), only_shrinks=True)",
         wrong="budget // len(group))",
-        caught_by=(f"{_TEST_ALIASED}::test_the_second_ledger_gets_no_more_than_floors",),
+        caught_by=(f"{TEST_ALIASED}::test_the_second_ledger_gets_no_more_than_floors",),
     ),
     Bug(
         name="the-older-relies-on-who-does-not-know",
@@ -107,7 +112,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/reconcile/kinship.py",
         right=" or not set(servers) <= set(kept)",
         wrong="",
-        caught_by=(f"{_TEST_ALIASED}::test_nothing_grows_in_the_step_that_learns_of_another_server",),
+        caught_by=(f"{TEST_ALIASED}::test_nothing_grows_in_the_step_that_learns_of_another_server",),
     ),
     Bug(
         name="a-restart-makes-two-of-one",
@@ -115,7 +120,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/budget/identity.py",
         right="return one.identity == other.identity or outdated(one, other) or outdated(other, one)",
         wrong="return one.identity == other.identity",
-        caught_by=(f"{_TEST_ALIASED}::test_a_restart_that_only_one_of_them_has_heard_of_resolves_nothing",),
+        caught_by=(f"{TEST_ALIASED}::test_a_restart_that_only_one_of_them_has_heard_of_resolves_nothing",),
     ),
     Bug(
         name="no-address-is-an-identity",
@@ -124,7 +129,7 @@ ONE_SERVER = (
         right="if said is not None and said.address:",
         wrong="if said is not None:",
         caught_by=(
-            f"{_TEST_ALIASED}::test_servers_without_an_address_are_told_apart_by_nothing_and_are_no_aliases",
+            f"{TEST_ALIASED}::test_servers_without_an_address_are_told_apart_by_nothing_and_are_no_aliases",
         ),
     ),
     Bug(
@@ -133,7 +138,7 @@ ONE_SERVER = (
         file=f"{OPERATOR}/budget/plan.py",
         right="return _frozen(claim) if frozen or pod.silent else claim",
         wrong="return _frozen(claim) if pod.silent else claim",
-        caught_by=(f"{_TEST_ALIASED}::test_nothing_grows_while_there_are_several",),
+        caught_by=(f"{TEST_ALIASED}::test_nothing_grows_while_there_are_several",),
     ),
     Bug(
         name="leftovers-are-many-servers",
@@ -141,8 +146,31 @@ ONE_SERVER = (
         file=f"{OPERATOR}/budget/identity.py",
         right="before.said or again > 1",
         wrong="True",
-        caught_by=(
-            f"{_TEST_ALIASED}::test_while_pods_learn_of_a_failover_nothing_is_said_and_nothing_grows",
-        ),
+        caught_by=(f"{TEST_ALIASED}::test_while_pods_learn_of_a_failover_nothing_is_said_and_nothing_grows",),
+    ),
+    Bug(
+        name="a-ledger-goes-with-its-pools",
+        promise="a ledger outlives its pools while it holds something",
+        file=BUDGET_RECONCILER_PY,
+        right="scene.pools or scene.records or scene.pods or _edited",
+        wrong="scene.pools or _edited",
+        caught_by=(f"{TEST_BUDGET_RECONCILER}::test_a_ledger_that_still_holds_connections_is_kept",),
+    ),
+    Bug(
+        name="an-administrators-word-goes-with-the-pools",
+        promise="a ledger that an administrator edited outlives its pools",
+        file=BUDGET_RECONCILER_PY,
+        right=" or _edited(scene.budget)):",
+        wrong="):",
+        caught_by=(f"{TEST_BUDGET_RECONCILER}::test_a_ledger_with_a_limit_that_somebody_set_is_kept",),
+    ),
+    Bug(
+        name="a-ledger-belongs-to-a-pool",
+        promise="a ledger has no owner with which it would be collected",
+        file=f"{OPERATOR}/reconcile/pool.py",
+        right='            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},\n',
+        wrong='            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},\n'
+        '            "ownerReferences": [{"kind": PGPOOL.name, "uid": pool.metadata.uid}],\n',
+        caught_by=("tests/unit/reconcile/test_pool_reconciler.py::test_the_ledger_has_no_owner",),
     ),
 )

@@ -1,6 +1,6 @@
 """How large a budget is, and what shares, pods and rollouts fit into it."""
 
-from tests.bugs.table.bug import OPERATOR, PLAN_PY, TEST_PLAN, Bug
+from tests.bugs.table.bug import OPERATOR, PLAN_PY, TEST_CLAIMED, TEST_PLAN, Bug
 
 _TEST_SESSIONS = "tests/unit/reconcile/test_sessions.py"
 
@@ -104,5 +104,21 @@ SIZE = (
         right="return min(max(replicas, view.minimum), view.maximum, view.room)",
         wrong="return min(max(replicas, view.minimum), view.maximum)",
         caught_by=("tests/unit/scaling/test_decision.py",),
+    ),
+    Bug(
+        name="a-limit-is-no-ceiling",
+        promise="the limit that an administrator set in the ledger holds",
+        file=f"{OPERATOR}/budget/size.py",
+        right="ceilings.append(limit)",
+        wrong="pass",
+        caught_by=("tests/unit/budget/test_size.py::test_a_limit_of_the_dba_is_a_ceiling",),
+    ),
+    Bug(
+        name="a-limit-that-nobody-reads",
+        promise="the limit that an administrator set holds for all who draw on the ledger",
+        file=f"{OPERATOR}/reconcile/sizing.py",
+        right="status.server_reserved_connections or 0, budget.spec.limit)",
+        wrong="status.server_reserved_connections or 0)",
+        caught_by=(f"{TEST_CLAIMED}::test_the_administrators_limit_holds_for_all_of_them",),
     ),
 )
