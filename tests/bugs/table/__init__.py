@@ -11,6 +11,7 @@ from tests.bugs.table.ledger import LEDGER
 from tests.bugs.table.one_server import ONE_SERVER
 from tests.bugs.table.said import SAID
 from tests.bugs.table.size import SIZE
+from tests.bugs.table.walks import ON_WALKS
 
 __all__ = ["BUGS", "ON_THE_CLUSTER", "Bug"]
 
@@ -24,5 +25,6 @@ BUGS = (
     *COMES_BACK,
     *SAID,
     *ONE_SERVER,
+    *ON_WALKS,
 )
 """Caught by unit and property tests: seconds each. Those ON_THE_CLUSTER take end-to-end tests, minutes each."""

@@ -1,6 +1,7 @@
 """What a deliberate bug is, and the paths that many of them name."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,12 @@ class Bug:
     """What pytest is to run: paths, node ids, options. Something of it must fail with the bug, and only then."""
     because: str = ""
     """What pytest's summary must say of the failure, among other things; empty: that an assertion failed."""
+
+
+def again(where: str, bugs: Iterable[Bug], name: str, *caught_by: str, because: str) -> Bug:
+    """The one of them that has the name, to be caught by other tests; `where` comes before its name."""
+    [bug] = [bug for bug in bugs if bug.name == name]
+    return replace(bug, name=f"{where}-{name}", caught_by=caught_by, because=because)
 
 
 OPERATOR = "operator/pgpool_operator"

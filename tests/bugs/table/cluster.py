@@ -1,10 +1,10 @@
-"""Those that are caught on the cluster too."""
+"""Some that end-to-end tests on the cluster catch too."""
 
-from dataclasses import replace
+from functools import partial
 
 from e2e.world import BUDGET
 from tests.bugs.table.agent import AGENTS
-from tests.bugs.table.bug import Bug
+from tests.bugs.table.bug import again
 from tests.bugs.table.clients import CLIENTS
 from tests.bugs.table.death import DEATHS
 from tests.bugs.table.ledger import LEDGER
@@ -16,18 +16,13 @@ _TEST_CUT_OFF = (
 _TEST_ROLL_OUT = "e2e/test_no_harm.py::test_no_transaction_fails_while_the_poolers_change[roll_out]"
 _TEST_FAULT = "e2e/test_faults.py::test_the_budget_holds_through_a_fault"
 
-
-def _on_the_cluster(bugs: tuple[Bug, ...], name: str, *caught_by: str, because: str) -> Bug:
-    """One of them, to be caught by end-to-end tests."""
-    [bug] = [bug for bug in bugs if bug.name == name]
-    return replace(bug, name=f"cluster-{name}", caught_by=caught_by, because=because)
-
+_again = partial(again, "cluster")
 
 ON_THE_CLUSTER = (
-    _on_the_cluster(LEDGER, "released-when-ordered", _TEST_LONG, because=f" <= {BUDGET}"),
-    _on_the_cluster(AGENTS, "acknowledged-before-the-server-noticed", _TEST_CUT_OFF, because=f" <= {BUDGET}"),
-    _on_the_cluster(
+    _again(LEDGER, "released-when-ordered", _TEST_LONG, because=f" <= {BUDGET}"),
+    _again(AGENTS, "acknowledged-before-the-server-noticed", _TEST_CUT_OFF, because=f" <= {BUDGET}"),
+    _again(
         DEATHS, "absence-is-death", _TEST_FAULT, "--fault", "pod/force-delete", because="sessions at once"
     ),
-    _on_the_cluster(CLIENTS, "ended-without-a-drain", _TEST_ROLL_OUT, because="transaction "),
+    _again(CLIENTS, "ended-without-a-drain", _TEST_ROLL_OUT, because="transaction "),
 )
