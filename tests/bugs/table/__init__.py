@@ -7,13 +7,14 @@ from tests.bugs.table.cluster import ON_THE_CLUSTER
 from tests.bugs.table.comes_back import COMES_BACK
 from tests.bugs.table.death import DEATHS
 from tests.bugs.table.drained import DRAINED
+from tests.bugs.table.guard import Guard
 from tests.bugs.table.ledger import LEDGER
 from tests.bugs.table.one_server import ONE_SERVER
 from tests.bugs.table.said import SAID
 from tests.bugs.table.size import SIZE
 from tests.bugs.table.walks import ON_WALKS
 
-__all__ = ["BUGS", "ON_THE_CLUSTER", "Bug"]
+__all__ = ["BUGS", "ON_THE_CLUSTER", "Bug", "Guard"]
 
 BUGS = (
     *LEDGER,

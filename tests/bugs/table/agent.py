@@ -10,12 +10,14 @@ from tests.bugs.table.bug import (
     TEST_TIMING,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 _TEST_SHEDDING = "tests/unit/pooler/test_shedding.py"
 
 AGENTS = (
     Bug(
         name="raised-before-others-are-drained",
+        guards=Guard.SHRINKS_FIRST,
         promise="inside a pod too, shares are lowered first, and others raised only by what has drained",
         file=f"{AGENT}/limits.py",
         right="raised = min(wanted, own.get(name, 0) + max(free, 0))",
@@ -27,6 +29,7 @@ AGENTS = (
     ),
     Bug(
         name="opened-while-postgresql-ends-the-old-ones",
+        guards=Guard.BUDGET_HOLDS,
         promise="a database that closes connections keeps a place free for what PostgreSQL has not ended yet",
         file=f"{AGENT}/shedding.py",
         right="closing | (lately.closing & names) - giving",
@@ -38,6 +41,7 @@ AGENTS = (
     ),
     Bug(
         name="opened-while-closing-in-a-hurry",
+        guards=Guard.BUDGET_HOLDS,
         promise="a database that closes faster than PostgreSQL ends backends opens nothing meanwhile",
         file=f"{AGENT}/shedding.py",
         right="for name in hurried | calming}",
@@ -49,6 +53,7 @@ AGENTS = (
     ),
     Bug(
         name="opened-for-who-starves-before-the-old-one-has-ended",
+        guards=Guard.BUDGET_HOLDS,
         promise="whoever has no connection gets a freed place only when PostgreSQL has ended what was there",
         file=f"{AGENT}/shedding.py",
         right="max(status.open_of(name), lately.open.get(name, 0)) <",
@@ -59,6 +64,7 @@ AGENTS = (
     ),
     Bug(
         name="no-place-for-who-starves",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="a user without a connection does not wait for a long transaction of who has more than his part",
         file=f"{AGENT}/shedding.py",
         right="closing = above | overdrawn - giving",
@@ -69,6 +75,7 @@ AGENTS = (
     ),
     Bug(
         name="no-cancel-while-above-the-limit",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients can cancel their queries while connections have to close",
         file=f"{PGBOUNCER}/config.py",
         right="return max(setup.pool_size(name), enough_to_cancel)",
@@ -79,6 +86,7 @@ AGENTS = (
     ),
     Bug(
         name="acknowledged-while-above-the-limit",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="a pod acknowledges only when every database is at or below its share",
         file=f"{AGENT}/plan.py",
         right=" and not over_limit(view)",
@@ -87,6 +95,7 @@ AGENTS = (
     ),
     Bug(
         name="acknowledged-at-first-sight",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="a pod acknowledges only when it has been drained for a while: a login may be under way",
         file=f"{AGENT}/acknowledge.py",
         right="elif now - self._since >= SETTLED_SECONDS:",
@@ -95,6 +104,7 @@ AGENTS = (
     ),
     Bug(
         name="acknowledged-before-the-server-noticed",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what was closed while the network was cut counts until PostgreSQL must have noticed",
         file=f"{AGENT}/supervisor.py",
         right=" or self._all_confirmed(view.material.peers)",
@@ -106,6 +116,7 @@ AGENTS = (
     ),
     Bug(
         name="started-before-the-server-noticed",
+        guards=Guard.WAITS_FOR_ITS_OWN,
         promise="no engine starts while PostgreSQL may not have noticed the end of the one before",
         file=f"{AGENT}/supervisor.py",
         right="return self._in_force is None and not self._all_confirmed(material.peers)",
@@ -117,6 +128,7 @@ AGENTS = (
     ),
     Bug(
         name="left-before-the-server-noticed",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="a pod that leaves stays until PostgreSQL has noticed what it closed, as long as its grace period",
         file=f"{AGENT}/supervisor.py",
         right="return accepted is None or self._all_confirmed(accepted.peers)",
@@ -128,6 +140,7 @@ AGENTS = (
     ),
     Bug(
         name="a-step-does-not-start-the-time-anew",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="a pod acknowledges only when it has been drained for a while without a break",
         file=f"{AGENT}/supervisor.py",
         right="            if not settled:\n",
@@ -139,6 +152,7 @@ AGENTS = (
     ),
     Bug(
         name="moved-with-connections-open",
+        guards=Guard.MOVES,
         promise="a pod opens nothing on a new server while something is open on the old one",
         file=f"{AGENT}/plan.py",
         right="    if view.status.open > 0:\n        return AbortBusy()",
@@ -147,6 +161,7 @@ AGENTS = (
     ),
     Bug(
         name="started-without-a-grant",
+        guards=Guard.FAIL_CLOSED,
         promise="fail closed: a pod without a grant starts no engine",
         file=f"{AGENT}/supervisor.py",
         right="        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
@@ -157,6 +172,7 @@ AGENTS = (
     ),
     Bug(
         name="started-with-nothing-granted",
+        guards=Guard.FAIL_CLOSED,
         promise="fail closed: 0 connections start no engine, to which 0 is unlimited",
         file=f"{AGENT}/plan.py",
         right="if view.server.cap == 0 or not shares(view):",
@@ -167,6 +183,7 @@ AGENTS = (
     ),
     Bug(
         name="ready-without-a-grant",
+        guards=Guard.FAIL_CLOSED,
         promise="fail closed: a pod is Ready only when it is granted",
         file=f"{AGENT}/report.py",
         right='return "no grant yet: waiting for the operator"',
@@ -175,6 +192,7 @@ AGENTS = (
     ),
     Bug(
         name="ready-before-it-listens",
+        guards=Guard.FAIL_CLOSED,
         promise="fail closed: a pod is Ready only when its engine listens",
         file=f"{AGENT}/report.py",
         right="    if not facts.running:\n        return (\n",
@@ -185,6 +203,7 @@ AGENTS = (
     ),
     Bug(
         name="an-older-grant-is-followed",
+        guards=Guard.GRANT_REFUSED,
         promise="generations only rise: an older grant is refused",
         file=f"{AGENT}/grants.py",
         right="held is None or offered.generation > held.generation",
@@ -193,6 +212,7 @@ AGENTS = (
     ),
     Bug(
         name="an-altered-grant-is-followed",
+        guards=Guard.GRANT_REFUSED,
         promise="generations only rise: a grant that was altered is refused",
         file=f"{AGENT}/grants.py",
         right='    if offered != held:\n        return Refused(f"generation {held.generation} was altered',
@@ -202,6 +222,7 @@ AGENTS = (
     ),
     Bug(
         name="applied-but-not-persisted",
+        guards=Guard.GENERATIONS_RISE,
         promise="a grant is persisted before it is applied",
         file=f"{AGENT}/supervisor.py",
         right="            self._store.keep_grant(verdict.grant)\n",
@@ -210,6 +231,7 @@ AGENTS = (
     ),
     Bug(
         name="persisted-but-not-on-the-disk",
+        guards=Guard.GENERATIONS_RISE,
         promise="what is persisted is on the disk: it survives a crash of the node",
         file="pooler/pgpool_pooler/files.py",
         right="        os.fsync(file.fileno())\n",
@@ -220,6 +242,7 @@ AGENTS = (
     ),
     Bug(
         name="no-wait-for-its-own-ghosts",
+        guards=Guard.WAITS_FOR_ITS_OWN,
         promise="after a restart the agent waits until its own old backends are gone",
         file=f"{AGENT}/hold.py",
         right="        if lived_before:\n",
@@ -228,6 +251,7 @@ AGENTS = (
     ),
     Bug(
         name="the-last-grant-is-forgotten",
+        guards=Guard.WITHOUT_CONTROL_PLANE,
         promise="without operator and API server, a restarted container serves on its persisted grant",
         file=f"{AGENT}/supervisor.py",
         right="self._grant = store.grant()",
@@ -238,6 +262,7 @@ AGENTS = (
     ),
     Bug(
         name="more-than-its-share",
+        guards=Guard.BUDGET_HOLDS,
         promise="a pod opens no more connections than its grant allows, whatever its clients want",
         file="pooler/pgpool_pooler/engines/base.py",
         right="        limit = self.limits[name]\n",
@@ -246,6 +271,7 @@ AGENTS = (
     ),
     Bug(
         name="a-lost-disk-is-a-first-life",
+        guards=Guard.DISK_LOST,
         promise="a pod that lost its volume waits for the backends of its earlier life all the same",
         file=f"{AGENT}/store.py",
         right="return self._mark.exists() or (self._directory / _GRANT).exists()",
@@ -256,6 +282,7 @@ AGENTS = (
     ),
     Bug(
         name="who-remembers-nothing-has-not-lived",
+        guards=Guard.DISK_LOST,
         promise="a pod that lost all it knew waits if its grant is not the first: somebody may have followed that",
         file=f"{AGENT}/supervisor.py",
         right="if self._grant is None and grants.may_have_been_followed(verdict.grant):",
@@ -264,6 +291,7 @@ AGENTS = (
     ),
     Bug(
         name="ghosts-are-ended-by-address",
+        guards=Guard.OWN_GHOSTS,
         promise="an agent ends no backend: by its address it could not tell its own from another pod's",
         file=f"{AGENT}/sql.py",
         right="       pg_is_in_recovery() AS in_recovery,\n",
@@ -274,6 +302,7 @@ AGENTS = (
     ),
     Bug(
         name="started-again-at-once",
+        guards=Guard.CRASH_LOOP,
         promise="an engine that crashes is not started again at once",
         file=f"{AGENT}/hold.py",
         right="self._wait(now + backoff_seconds(self.crashes) *",
@@ -281,7 +310,8 @@ AGENTS = (
         caught_by=(f"{TEST_TIMING}::test_crashes_in_a_row_back_off_and_a_stable_engine_is_forgiven",),
     ),
     Bug(
-        name="crashes-without-a-pause-between",
+        name="the-pause-does-not-grow",
+        guards=Guard.CRASH_LOOP,
         promise="an engine that crashes again and again is started ever more seldom",
         file=f"{AGENT}/hold.py",
         right="min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS)",

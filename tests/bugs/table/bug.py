@@ -3,14 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from tests.bugs.table.guard import Guard
+
 
 @dataclass(frozen=True)
 class Bug:
     """One wrong change of the product."""
 
     name: str
+    guards: Guard
+    """What it breaks first of all."""
     promise: str
-    """What it breaks, in words."""
+    """What it breaks, in words of its own."""
     file: str
     """Relative to the repository."""
     right: str

@@ -10,10 +10,12 @@ from tests.bugs.table.bug import (
     TEST_TIMING,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 CLIENTS = (
     Bug(
         name="the-old-servers-silence-is-the-new-ones",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a switchover to a server that answers is not taken for an outage",
         file=f"{AGENT}/enquiries.py",
         right='        self._cancel("probe")\n',
@@ -25,6 +27,7 @@ CLIENTS = (
     ),
     Bug(
         name="no-pause-in-an-outage",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: while the server takes no connections they wait instead of being rejected",
         file=f"{AGENT}/plan.py",
         right="return view.grant.mode is Mode.PAUSE or view.outage or",
@@ -33,6 +36,7 @@ CLIENTS = (
     ),
     Bug(
         name="ended-without-a-drain",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a pod that ends lets clients finish their transactions first",
         file=f"{AGENT}/drain.py",
         right="            await engine.stop_accepting()\n",
@@ -43,6 +47,7 @@ CLIENTS = (
     ),
     Bug(
         name="ended-while-still-ready",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a pod that ends is out of its Service before it stops listening",
         file=f"{AGENT}/supervisor.py",
         right="self._begin_drain(unready_seconds=UNREADY_SECONDS)",
@@ -51,6 +56,7 @@ CLIENTS = (
     ),
     Bug(
         name="sigterm-is-not-heard",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: SIGTERM, the kubelet's word, starts the drain",
         file=f"{AGENT}/run.py",
         right="for number in (signal.SIGTERM, signal.SIGINT):",
@@ -59,6 +65,7 @@ CLIENTS = (
     ),
     Bug(
         name="the-kubelet-does-not-wait-for-the-drain",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: the kubelet gives a pod time to leave its Service and to drain",
         file=f"{OPERATOR}/desired/deployment.py",
         right="pool.spec.timeouts.drain_seconds + _STOP_MARGIN_SECONDS",
@@ -67,6 +74,7 @@ CLIENTS = (
     ),
     Bug(
         name="drained-for-half-the-time",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a transaction that runs when its pod ends has all of drainSeconds",
         file=f"{AGENT}/drain.py",
         right="await _until(engine, start + seconds, clock, clients_too=False)",
@@ -75,6 +83,7 @@ CLIENTS = (
     ),
     Bug(
         name="told-to-stop-at-once",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: the signal that stops an engine from listening ends no transaction",
         file=f"{PGBOUNCER}/engine.py",
         right="self._process.send(signal.SIGTERM)",
@@ -86,6 +95,7 @@ CLIENTS = (
     ),
     Bug(
         name="finished-by-a-second-signal",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: an engine that finishes lets the transactions end that run",
         file=f"{PGBOUNCER}/engine.py",
         right='await self._console.run("SHUTDOWN WAIT_FOR_SERVERS")',
@@ -94,6 +104,7 @@ CLIENTS = (
     ),
     Bug(
         name="a-database-is-cut-off-to-retire-it",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a database that is no longer granted lets its transactions end",
         file=f"{PGBOUNCER}/engine.py",
         right='f"PAUSE {identifier(database)}"',
@@ -102,6 +113,7 @@ CLIENTS = (
     ),
     Bug(
         name="restarted-in-the-middle-of-transactions",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: an engine that has to start anew drains first",
         file=f"{AGENT}/supervisor.py",
         right="            case plan.Restart():\n                self._begin_drain(unready_seconds=0.0)",
@@ -112,6 +124,7 @@ CLIENTS = (
     ),
     Bug(
         name="moved-without-patience",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: transactions on a server that the pod leaves have switchoverSeconds",
         file=f"{AGENT}/plan.py",
         right=' if view.move_overdue else Idle("waiting for transactions on the old server")',
@@ -120,6 +133,7 @@ CLIENTS = (
     ),
     Bug(
         name="turned-away-at-login-during-a-pause",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: who logs in during a pause waits as long as a query may",
         file=f"{PGBOUNCER}/engine.py",
         right='"already suspended/paused")\n        await self._set_login_timeout()\n',
@@ -128,6 +142,7 @@ CLIENTS = (
     ),
     Bug(
         name="the-agent-dies-of-its-own-failure",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a failure of the agent does not end process 1 and the engine with it",
         file=f"{AGENT}/supervisor.py",
         right='            self._engine_error = f"the agent failed: {type(error).__name__}: {error}"\n',

@@ -14,10 +14,12 @@ from tests.bugs.table.bug import (
     TEST_SUPERVISOR,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 COMES_BACK = (
     Bug(
         name="a-failed-drain-is-never-over",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a pod whose drain fails ends all the same",
         file=f"{AGENT}/supervisor.py",
         right='            log.error("the drain failed", error=repr(error))\n',
@@ -27,6 +29,7 @@ COMES_BACK = (
     ),
     Bug(
         name="half-revived-and-left",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a database that is paused by itself is served again, whatever else it is",
         file=f"{AGENT}/plan.py",
         right="if name in wanted and name in view.status.withheld:",
@@ -38,6 +41,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-silent-pod-grows",
+        guards=Guard.COMES_BACK,
         promise="the budget is where it can be used: what a silent pod once wanted takes nothing from others",
         file=PLAN_PY,
         right="return _frozen(claim) if frozen or pod.silent else claim",
@@ -49,6 +53,7 @@ COMES_BACK = (
     ),
     Bug(
         name="the-dead-hold-for-ever",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: what the dead held is free when their backends must have ended",
         file=BOOK_PY,
         right="if self._written_off(pod) or (self._drained(pod) and not self.recovering):",
@@ -57,6 +62,7 @@ COMES_BACK = (
     ),
     Bug(
         name="nobody-looks-when-a-hold-is-over",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: the end of a hold, which no event tells of, is looked for",
         file=BUDGET_RECONCILER_PY,
         right="pauses = [books.plan.look_again, await self._send(scene, orders)]",
@@ -68,6 +74,7 @@ COMES_BACK = (
     ),
     Bug(
         name="nobody-looks-at-who-is-held",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: the proof of an Unknown pod's death is looked for",
         file=BUDGET_RECONCILER_PY,
         right="            pauses.append(HELD_SECONDS)\n",
@@ -79,6 +86,7 @@ COMES_BACK = (
     ),
     Bug(
         name="the-kubelets-last-word-is-not-heard",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: the last version of a deleted pod proves its death",
         file=DEATHS_PY,
         right="last = pod if change is Change.DELETED else None",
@@ -87,6 +95,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-renewed-lease-is-not-noticed",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a kubelet that is heard after a pod has vanished proves its death",
         file=DEATHS_PY,
         right="self.renew_time, self.renewed_at, self.noticed_at = renew_time, self.looked_at, begun",
@@ -98,6 +107,7 @@ COMES_BACK = (
     ),
     Bug(
         name="what-was-given-back-stays-reserved",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: what a pod acknowledged to have given back is free",
         file=BOOK_PY,
         right="                self.entries[uid] = replace(entry, reserved=entry.cap)\n",
@@ -106,6 +116,7 @@ COMES_BACK = (
     ),
     Bug(
         name="who-has-left-is-waited-for",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a pod that has left for another server holds nothing here",
         file=BOOK_PY,
         right="if not pod.assigned and _has_left(pod.report, entry):",
@@ -114,6 +125,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-ledger-recovers-for-ever",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a lost ledger is sound again when every pod was heard and has drained",
         file=BOOK_PY,
         right="self.recovering = bool(self.awaited())",
@@ -124,6 +136,7 @@ COMES_BACK = (
     ),
     Bug(
         name="who-cannot-hold-anything-is-waited-for",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a lost ledger waits for no pod that no node has yet",
         file=BOOK_PY,
         right="return not pod.node or not (pod.known_generation or pod.started)",
@@ -132,6 +145,7 @@ COMES_BACK = (
     ),
     Bug(
         name="one-pod-keeps-the-others-waiting",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a pod that cannot be written keeps no other from its grant",
         file=BUDGET_RECONCILER_PY,
         right="                failures.append(error)\n",
@@ -142,6 +156,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-lost-wake-up-is-waited-for",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: a pod whose kubelet missed its grant is poked",
         file=BUDGET_RECONCILER_PY,
         right='return [await self._pods.poke(pod, "grant", str(grant.generation))]',
@@ -153,6 +168,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-crashed-engine-stays-down",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: an engine that ended by itself is started again",
         file=f"{AGENT}/supervisor.py",
         right='            self._ended("the engine ended by itself")\n',
@@ -161,6 +177,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-mute-engine-is-waited-for",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: an engine that stays mute is ended",
         file=f"{AGENT}/supervisor.py",
         right="if self._lives.mute_too_long(now) and self._drain is None:",
@@ -169,6 +186,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-pause-that-does-not-end",
+        guards=Guard.COMES_BACK,
         promise="the budget comes back: when an outage is over, clients are served again",
         file=f"{AGENT}/plan.py",
         right="        step = Resume()\n",
@@ -177,6 +195,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-persons-word-is-not-heard",
+        guards=Guard.RELEASED_BY_A_PERSON,
         promise="the budget comes back: a person's release frees what nothing else can",
         file=BOOK_PY,
         right="return pod.released and unprovable",
@@ -188,6 +207,7 @@ COMES_BACK = (
     ),
     Bug(
         name="a-persons-word-needs-proof",
+        guards=Guard.RELEASED_BY_A_PERSON,
         promise="the budget comes back: a person's release frees the dead that cannot be proven drained",
         file=BOOK_PY,
         right="return pod.life.dead and self._hold(pod) is None",

@@ -10,6 +10,7 @@ from tests.bugs.table.bug import (
     TEST_DEATHS,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 _STORE = f"{OPERATOR}/cluster/store.py"
 _TEST_STORE = "tests/unit/cluster/test_store.py"
@@ -20,6 +21,7 @@ _TEST_WALL_CLOCK = "tests/unit/test_wall_clock.py"
 DEATHS = (
     Bug(
         name="a-crash-is-death",
+        guards=Guard.END_IS_REPORTED,
         promise="proof of death: ended containers count only with a final phase; a crashed one may run again",
         file=DEATH_PY,
         right="if pod.last_seen and pod.finished and pod.ended:",
@@ -28,6 +30,7 @@ DEATHS = (
     ),
     Bug(
         name="any-final-phase-is-the-kubelets",
+        guards=Guard.END_IS_REPORTED,
         promise="proof of death: the kubelet says so, not the collector of pods whose Node object is gone",
         file=f"{OPERATOR}/reconcile/pods.py",
         right="ended=_ended(spec, status) and not _given_up(status),",
@@ -36,6 +39,7 @@ DEATHS = (
     ),
     Bug(
         name="deleted-is-death",
+        guards=Guard.END_IS_REPORTED,
         promise="proof of death: a deletion is only a wish until the kubelet reports the containers ended",
         file=DEATH_PY,
         right="if pod.last_seen and pod.finished and pod.ended:",
@@ -44,6 +48,7 @@ DEATHS = (
     ),
     Bug(
         name="init-containers-do-not-count",
+        guards=Guard.END_IS_REPORTED,
         promise="proof of death: every container has ended, init and ephemeral ones too",
         file=f"{OPERATOR}/reconcile/pods.py",
         right='        ("initContainers", "initContainerStatuses"),\n',
@@ -54,6 +59,7 @@ DEATHS = (
     ),
     Bug(
         name="an-old-sight-is-the-last",
+        guards=Guard.END_IS_REPORTED,
         promise="proof of death: only the last state of an object counts, the DELETED event's",
         file=DEATHS_PY,
         right="last = pod if change is Change.DELETED else None",
@@ -62,6 +68,7 @@ DEATHS = (
     ),
     Bug(
         name="not-seen-on-a-node-is-never-bound",
+        guards=Guard.NEVER_BOUND,
         promise="proof of death: never bound to a node, seen to the end",
         file=DEATH_PY,
         right="if pod.last_seen and not pod.exists and not pod.node:",
@@ -70,6 +77,7 @@ DEATHS = (
     ),
     Bug(
         name="the-kubelet-has-no-time",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: the kubelet is alive for the grace period and 120 s after the object is gone",
         file=DEATH_PY,
         right="looking_since + pod.grace_seconds + GONE_MARGIN_SECONDS",
@@ -78,6 +86,7 @@ DEATHS = (
     ),
     Bug(
         name="a-kubelet-that-is-back-has-looked",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: the kubelet is alive for as long without a break, not heard once after a cut",
         file=DEATH_PY,
         right="looking_since = max(pod.gone_since, node.alive_since)",
@@ -86,6 +95,7 @@ DEATHS = (
     ),
     Bug(
         name="a-break-is-none",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: what the kubelet missed in a cut, it may find long after",
         file=DEATHS_PY,
         right="if self.noticed_at is None or ended > self.noticed_at + LEASE_GAP_SECONDS:",
@@ -94,6 +104,7 @@ DEATHS = (
     ),
     Bug(
         name="a-proof-is-forgotten",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: what was proven holds, however seldom anybody looks at the Lease then",
         file=DEATHS_PY,
         right="lost.killed = lost.killed or found is Life.DEAD_INFERRED",
@@ -104,6 +115,7 @@ DEATHS = (
     ),
     Bug(
         name="the-kubelet-saw-every-deletion",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: the longest grace period counts that the kubelet may go by",
         file=f"{OPERATOR}/reconcile/pods.py",
         right=(
@@ -117,6 +129,7 @@ DEATHS = (
     ),
     Bug(
         name="a-refused-pod-is-waited-for-for-ever",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="a pod that its kubelet refused is proven dead like one whose object is gone",
         file=DEATHS_PY,
         right="return replace(facts, gone_since=lost.since, killed=lost.killed)",
@@ -125,6 +138,7 @@ DEATHS = (
     ),
     Bug(
         name="a-refused-pod-never-ran",
+        guards=Guard.END_IS_REPORTED,
         promise="a kubelet that restarts may refuse what it ran before: a final phase alone is no end",
         file=DEATH_PY,
         right="if pod.last_seen and pod.finished and pod.ended:",
@@ -133,6 +147,7 @@ DEATHS = (
     ),
     Bug(
         name="nobody-looks-whether-it-is-proven",
+        guards=Guard.COMES_BACK,
         promise="a pod that its kubelet refused gives its connections back by itself",
         file=BUDGET_RECONCILER_PY,
         right="if books.plan.held or books.plan.awaited or self._awaits_a_proof(books.plan):",
@@ -144,6 +159,7 @@ DEATHS = (
     ),
     Bug(
         name="freed-by-the-last-operator-only",
+        guards=Guard.COMES_BACK,
         promise="what the dead gave back is not counted again, whoever is the operator",
         file=BUDGET_RECONCILER_PY,
         right="freed=pod.uid in freed)",
@@ -155,6 +171,7 @@ DEATHS = (
     ),
     Bug(
         name="a-kubelet-that-is-not-ready-counts",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: the kubelet that renews its Lease is Ready",
         file=DEATH_PY,
         right="if not node.ready or node.lease_renewed_at is None",
@@ -163,6 +180,7 @@ DEATHS = (
     ),
     Bug(
         name="a-lease-that-is-there-was-renewed",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: the operator itself has seen the Lease renewed, by its own clock",
         file=DEATHS_PY,
         right="_Lease(renew_time, begun))",
@@ -171,6 +189,7 @@ DEATHS = (
     ),
     Bug(
         name="a-late-answer-is-a-renewal",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: an answer that came late does not tell of a renewal",
         file=DEATHS_PY,
         right="if known.looked_at != before:",
@@ -179,6 +198,7 @@ DEATHS = (
     ),
     Bug(
         name="any-taint-is-out-of-service",
+        guards=Guard.OUT_OF_SERVICE,
         promise="proof of death: the node is tainted out-of-service, by that name",
         file=DEATHS_PY,
         right="out_of_service=_OUT_OF_SERVICE in taints",
@@ -187,6 +207,7 @@ DEATHS = (
     ),
     Bug(
         name="a-missing-node-is-death",
+        guards=Guard.ABSENCE_IS_NOT_DEATH,
         promise="absence is not death: a missing Node object proves nothing",
         file=DEATH_PY,
         right="(node is not None and _proves_the_end(node, pod))",
@@ -195,6 +216,7 @@ DEATHS = (
     ),
     Bug(
         name="absence-is-death",
+        guards=Guard.ABSENCE_IS_NOT_DEATH,
         promise="absence is not death: that the object of a pod is gone proves nothing",
         file=DEATH_PY,
         right="if pod.last_seen and not pod.exists and not pod.node:",
@@ -203,6 +225,7 @@ DEATHS = (
     ),
     Bug(
         name="the-unknown-are-dead",
+        guards=Guard.UNKNOWN_IS_COUNTED,
         promise="absence is not death: who is not proven dead is Unknown, and counted",
         file=DEATH_PY,
         right="return Life.TERMINATING if being_killed else Life.UNKNOWN",
@@ -211,6 +234,7 @@ DEATHS = (
     ),
     Bug(
         name="only-who-leads-looks",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="the proofs of death go on when another replica leads: each follows them all the time",
         file=DEATHS_PY,
         right="list(self._to_look_at())",
@@ -219,6 +243,7 @@ DEATHS = (
     ),
     Bug(
         name="a-lost-deletion-is-a-dead-watch",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="the proofs of death go on when a watch has lost a deletion: it does not end the leader",
         file=f"{OPERATOR}/health.py",
         right="        return changed\n",
@@ -227,6 +252,7 @@ DEATHS = (
     ),
     Bug(
         name="a-restart-is-not-noticed",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: a deletion that a watch lost when it started again is found soon after",
         file=f"{OPERATOR}/watching.py",
         right='if event["type"] is None:',
@@ -238,6 +264,7 @@ DEATHS = (
     ),
     Bug(
         name="too-late-for-the-last-word",
+        guards=Guard.END_IS_REPORTED,
         promise="proof of death: the last state of an object counts, also if it comes after its absence",
         file=_STORE,
         right="        return Untold(changed, gone)\n",
@@ -246,6 +273,7 @@ DEATHS = (
     ),
     Bug(
         name="an-older-reply-raises-the-dead",
+        guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: what was found to be gone is not back by a reply that is older",
         file=_STORE,
         right='            shelf.buried[known["metadata"]["uid"]] = int(list_version)\n',
@@ -254,6 +282,7 @@ DEATHS = (
     ),
     Bug(
         name="a-namesake-is-released",
+        guards=Guard.RELEASED_BY_A_PERSON,
         promise="a person's release is of one pod: its namesake in another namespace keeps what it has",
         file=f"{OPERATOR}/reconcile/scene.py",
         right="(own and pod in released)",
@@ -262,6 +291,7 @@ DEATHS = (
     ),
     Bug(
         name="one-release-is-everybodys",
+        guards=Guard.RELEASED_BY_A_PERSON,
         promise="a person's release is of the pods that it names",
         file=f"{OPERATOR}/reconcile/scene.py",
         right='return f"{namespace}/{pod}" in released or (own and pod in released)',
@@ -270,6 +300,7 @@ DEATHS = (
     ),
     Bug(
         name="the-time-of-day-tells-of-death",
+        guards=Guard.WRONG_CLOCK,
         promise="a clock that is wrong, or is set, proves no death and ends no hold",
         file=DEATHS_PY,
         right="clock: Callable[[], float] = time.monotonic",
@@ -278,6 +309,7 @@ DEATHS = (
     ),
     Bug(
         name="the-time-of-day-tells-of-a-hold",
+        guards=Guard.WRONG_CLOCK,
         promise="a clock that is wrong, or is set, frees nothing: not in the files either that show it to people",
         file=BUDGET_RECONCILER_PY,
         right="now: Callable[[], float] = time.monotonic",

@@ -12,12 +12,14 @@ from tests.bugs.table.bug import (
     TEST_SUPERVISOR,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 _TEST_COUNTS = "tests/unit/reconcile/test_counts.py"
 
 DRAINED = (
     Bug(
         name="noticed-in-another-mode",
+        guards=Guard.FREED_BY_THE_SERVER,
         promise="what the server does about dead clients in one pool mode is not taken for the other",
         file=f"{AGENT}/enquiries.py",
         right='self.identity.model_copy(update={"detects_dead_clients": False})',
@@ -26,6 +28,7 @@ DRAINED = (
     ),
     Bug(
         name="dead-is-drained",
+        guards=Guard.FREED_BY_A_HOLD,
         promise="dead is not drained: a reservation is held until the backends must have ended",
         file=BOOK_PY,
         right="return hold is not None and pod.dead_for >= hold",
@@ -34,6 +37,7 @@ DRAINED = (
     ),
     Bug(
         name="freed-by-a-count-from-before-death",
+        guards=Guard.FREED_BY_A_COUNT,
         promise="dead is not drained: only a count of its backends that is younger than its death frees it",
         file=f"{OPERATOR}/reconcile/counts.py",
         right="if newest is None or not newest.age < dead_for:",
@@ -42,6 +46,7 @@ DRAINED = (
     ),
     Bug(
         name="once-noticed-always-noticed",
+        guards=Guard.FREED_BY_THE_SERVER,
         promise="dead is not drained: a pod that came to session mode is not freed by what it said before",
         file=BOOK_PY,
         right="            detects_dead_clients=said,",
@@ -52,6 +57,7 @@ DRAINED = (
     ),
     Bug(
         name="who-was-cut-off-has-ended",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: a pod that cut a query off at its end does not say that it left nothing",
         file=f"{AGENT}/supervisor.py",
         right="        if error is None and drain.result():\n",
@@ -60,6 +66,7 @@ DRAINED = (
     ),
     Bug(
         name="a-crash-leaves-nothing",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: a pod whose engine crashed does not say that it left nothing",
         file=f"{AGENT}/hold.py",
         right="now + hold if detects_dead_clients else math.inf)",
@@ -68,6 +75,7 @@ DRAINED = (
     ),
     Bug(
         name="cut-off-unseen",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: an engine that closes a connection in a query does not end clean",
         file=f"{PGBOUNCER}/log.py",
         right='        self._cut_off += not closed["reason"].startswith(_IN_ORDER)\n',
@@ -78,6 +86,7 @@ DRAINED = (
     ),
     Bug(
         name="a-hurried-end-is-clean",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: an engine that was hurried out does not end clean",
         file=f"{PGBOUNCER}/log.py",
         right="return self._exits and not self._cut_off",
@@ -86,6 +95,7 @@ DRAINED = (
     ),
     Bug(
         name="given-up-is-confirmed",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel may have given up telling the server was not confirmed",
         file=f"{AGENT}/supervisor.py",
         right="return self._lives.left_nothing(self._clock.now()) and not self._given_up",
@@ -96,6 +106,7 @@ DRAINED = (
     ),
     Bug(
         name="the-last-word-of-an-earlier-life",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what a container said at an earlier end says nothing of its last one",
         file=f"{OPERATOR}/reconcile/pods.py",
         right='container.get("state", {}).get("terminated", {}).get("message", "")',
@@ -107,6 +118,7 @@ DRAINED = (
     ),
     Bug(
         name="freed-where-nobody-notices-dead-clients",
+        guards=Guard.FREED_BY_THE_SERVER,
         promise="dead is not drained: where the server does not look for dead clients, only a person frees",
         file=DEATH_PY,
         right="    if not detects_dead_clients:\n        return None\n",
@@ -115,6 +127,7 @@ DRAINED = (
     ),
     Bug(
         name="who-does-not-see-all-counts",
+        guards=Guard.FREED_BY_A_COUNT,
         promise="dead is not drained: a count by an agent that does not see all backends frees nothing",
         file=f"{OPERATOR}/reconcile/counts.py",
         right=" and here.backends.complete",
@@ -124,6 +137,7 @@ DRAINED = (
     ),
     Bug(
         name="an-address-that-was-reused-is-counted",
+        guards=Guard.FREED_BY_A_COUNT,
         promise="dead is not drained: an address that a living pod has now tells nothing of the dead one",
         file=f"{OPERATOR}/reconcile/scene.py",
         right=" or any(self.is_taken(address, uid) for address in addresses)",
@@ -133,6 +147,7 @@ DRAINED = (
     ),
     Bug(
         name="counted-behind-nat",
+        guards=Guard.FREED_BY_A_COUNT,
         promise="dead is not drained: a pod that the server knows by another address is not freed by a count",
         file=f"{OPERATOR}/reconcile/scene.py",
         right="if verdict.dead and record and record.direct else ()",
@@ -145,6 +160,7 @@ DRAINED = (
     ),
     Bug(
         name="once-seen-by-its-address-never-behind-nat",
+        guards=Guard.FREED_BY_A_COUNT,
         promise="dead is not drained: a pod that was ever seen behind NAT may have left backends there",
         file=BOOK_PY,
         right="pod.direct if entry.direct is None else entry.direct and pod.direct is not False",
@@ -153,6 +169,7 @@ DRAINED = (
     ),
     Bug(
         name="a-fin-is-always-sent",
+        guards=Guard.FREED_BY_A_HOLD,
         promise="dead is not drained: 25 s, not 2, where no kernel has told the server of the end",
         file=DEATH_PY,
         right="HOLD_REPORTED_SECONDS if verdict is Life.DEAD_REPORTED else HOLD_INFERRED_SECONDS",
@@ -161,6 +178,7 @@ DRAINED = (
     ),
     Bug(
         name="nobody-tells-the-server-to-look",
+        guards=Guard.VANISHED_CLIENTS,
         promise="a client that vanishes in a query leaves a backend for a second at most: the server looks",
         file=f"{PGBOUNCER}/config.py",
         right='        pairs["connect_query"] = CONNECT_QUERY\n',
@@ -169,6 +187,7 @@ DRAINED = (
     ),
     Bug(
         name="an-earlier-address-is-forgotten",
+        guards=Guard.NEW_ADDRESS,
         promise="dead is not drained: backends are counted from every address that the pod ever had",
         file=BOOK_PY,
         right="addresses=tuple(sorted({*entry.addresses, *pod.addresses})),",

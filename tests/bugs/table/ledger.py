@@ -9,12 +9,14 @@ from tests.bugs.table.bug import (
     TEST_PLAN,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 _TEST_API = "tests/unit/cluster/test_api.py"
 
 LEDGER = (
     Bug(
         name="growth-needs-no-room",
+        guards=Guard.BUDGET_HOLDS,
         promise="the sum of all reservations never exceeds the budget",
         file=BOOK_PY,
         right="room = size.connections - self.reserved",
@@ -23,6 +25,7 @@ LEDGER = (
     ),
     Bug(
         name="sent-but-not-reserved",
+        guards=Guard.RESERVED_FIRST,
         promise="reserve before sending",
         file=BOOK_PY,
         right="reserved, generation = max(reserved, reachable), _next(pod, entry)",
@@ -31,6 +34,7 @@ LEDGER = (
     ),
     Bug(
         name="released-when-ordered",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="release only on acknowledgement: a shrink frees nothing by itself",
         file=BOOK_PY,
         right="replace(entry, cap=targets[uid], generation=",
@@ -39,6 +43,7 @@ LEDGER = (
     ),
     Bug(
         name="released-by-an-old-acknowledgement",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="release only on acknowledgement of the current generation",
         file=BOOK_PY,
         right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
@@ -47,6 +52,7 @@ LEDGER = (
     ),
     Bug(
         name="released-on-acceptance",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="release only once drained: that a pod follows a grant says not that it has given back",
         file=BOOK_PY,
         right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
@@ -55,6 +61,7 @@ LEDGER = (
     ),
     Bug(
         name="released-by-another-grant-of-the-same-generation",
+        guards=Guard.LEDGER_ROLLED_BACK,
         promise="release only on acknowledgement of what was granted: a restored ledger may use a generation twice",
         file=BOOK_PY,
         right="return report.acknowledged == entry.generation and report.cap_here <= entry.cap\n",
@@ -66,6 +73,7 @@ LEDGER = (
     ),
     Bug(
         name="grown-while-another-grant-is-on-its-way",
+        guards=Guard.RESERVED_FIRST,
         promise="one grant at a time is on its way to a pod",
         file=BOOK_PY,
         right="return pod.report is not None and pod.report.acknowledged >= entry.generation\n",
@@ -74,6 +82,7 @@ LEDGER = (
     ),
     Bug(
         name="committed-before-it-is-drained",
+        guards=Guard.SHRINKS_FIRST,
         promise="a lower budget shrinks grants first, and is committed when they are drained",
         file=PLAN_PY,
         right="committed = max(size.connections, book.reserved)",
@@ -82,6 +91,7 @@ LEDGER = (
     ),
     Bug(
         name="left-with-connections-open",
+        guards=Guard.MOVES,
         promise="a move between servers: the old one is released only when nothing is open there",
         file=BOOK_PY,
         right="report.cap_here == 0 and report.open_here == 0",
@@ -90,6 +100,7 @@ LEDGER = (
     ),
     Bug(
         name="a-lost-ledger-starts-anew",
+        guards=Guard.LEDGER_LOST,
         promise="a lost ledger freezes growth until every pod was heard or is proven dead",
         file=PLAN_PY,
         right="    if not book.recovering:\n        book.grow(targets, size)",
@@ -98,6 +109,7 @@ LEDGER = (
     ),
     Bug(
         name="an-unwritten-ledger-is-trusted",
+        guards=Guard.LEDGER_LOST,
         promise="a ledger that was never written may be one that was lost",
         file=f"{OPERATOR}/reconcile/bookkeeping.py",
         right=" or status.observed_generation < 0",
@@ -108,6 +120,7 @@ LEDGER = (
     ),
     Bug(
         name="an-edited-ledger-is-trusted",
+        guards=Guard.LEDGER_LOST,
         promise="a ledger that somebody edited freezes growth as a lost one does",
         file=f"{OPERATOR}/reconcile/bookkeeping.py",
         right=" or edited",
@@ -119,6 +132,7 @@ LEDGER = (
     ),
     Bug(
         name="a-rolled-back-ledger-is-trusted",
+        guards=Guard.LEDGER_ROLLED_BACK,
         promise="a pod whose grant is above the ledger's generation shows that the ledger was rolled back",
         file=BOOK_PY,
         right="if generation >= entry.generation and (generation, cap)",
@@ -129,6 +143,7 @@ LEDGER = (
     ),
     Bug(
         name="a-rolled-back-cluster-is-trusted",
+        guards=Guard.LEDGER_ROLLED_BACK,
         promise="a pod that reports a generation above all that is written shows that all was rolled back",
         file=BOOK_PY,
         right="somewhere and pod.report.generation > written",
@@ -139,6 +154,7 @@ LEDGER = (
     ),
     Bug(
         name="released-by-a-person-against-proof",
+        guards=Guard.RELEASED_BY_A_PERSON,
         promise="a person's release is obeyed only for pods that are Unknown",
         file=BOOK_PY,
         right="return pod.released and unprovable",
@@ -148,6 +164,7 @@ LEDGER = (
     ),
     Bug(
         name="generations-by-ledger",
+        guards=Guard.GENERATIONS_RISE,
         promise="generations of a pod only rise, over all ledgers together",
         file=BOOK_PY,
         right="return max(entry.generation, _known(pod)) + 1",
@@ -156,6 +173,7 @@ LEDGER = (
     ),
     Bug(
         name="granted-before-it-is-committed",
+        guards=Guard.RESERVED_FIRST,
         promise="grants are written only after the ledger is committed",
         file=BUDGET_RECONCILER_PY,
         right="        await self._commit(scene, next_status(books))\n        orders =",
@@ -166,6 +184,7 @@ LEDGER = (
     ),
     Bug(
         name="the-ledger-is-overwritten",
+        guards=Guard.RESERVED_FIRST,
         promise="the ledger is written by compare-and-swap on its resourceVersion",
         file=f"{OPERATOR}/cluster/api.py",
         right='body={**live, "status": status}',
@@ -175,6 +194,7 @@ LEDGER = (
     ),
     Bug(
         name="a-changed-pod-is-written",
+        guards=Guard.GENERATIONS_RISE,
         promise="a patch of a pod carries the resourceVersion that was observed: a late write is refused",
         file=f"{OPERATOR}/cluster/api.py",
         right='                "resourceVersion": meta["resourceVersion"],\n',
@@ -184,6 +204,7 @@ LEDGER = (
     ),
     Bug(
         name="a-namesake-is-written",
+        guards=Guard.GENERATIONS_RISE,
         promise="a patch of a pod carries its uid: a successor of the same name does not get its grant",
         file=f"{OPERATOR}/cluster/api.py",
         right='                "uid": meta["uid"],\n',
@@ -193,6 +214,7 @@ LEDGER = (
     ),
     Bug(
         name="shares-above-the-cap",
+        guards=Guard.BUDGET_HOLDS,
         promise="the shares of a pod's databases, the monitor's included, never exceed its cap",
         file=f"{OPERATOR}/reconcile/grants.py",
         right="allocate(cap - sum(monitor.values()), claims)",
@@ -201,6 +223,7 @@ LEDGER = (
     ),
     Bug(
         name="the-same-status-is-written-again",
+        guards=Guard.QUIET,
         promise="a status is written only when something changes",
         file=f"{OPERATOR}/reconcile/pool.py",
         right="        if status == facts.pool.status:\n            return\n",
@@ -211,6 +234,7 @@ LEDGER = (
     ),
     Bug(
         name="the-same-ledger-is-written-again",
+        guards=Guard.QUIET,
         promise="a ledger is written only when something changes",
         file=BUDGET_RECONCILER_PY,
         right="        if status == before:\n            return\n",
@@ -219,6 +243,7 @@ LEDGER = (
     ),
     Bug(
         name="anybodys-word-is-the-pods",
+        guards=Guard.RELEASED_WHEN_DRAINED,
         promise="an acknowledgement is the pod's own: the uid of who answers at its address is checked",
         file=f"{OPERATOR}/agents.py",
         right="return state if state.uid == target.uid else None",

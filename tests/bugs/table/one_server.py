@@ -8,6 +8,7 @@ from tests.bugs.table.bug import (
     TEST_CLAIMED,
     Bug,
 )
+from tests.bugs.table.guard import Guard
 
 _TEST_IDENTITY = "tests/unit/budget/test_identity.py"
 _TEST_HANDOVER = "tests/unit/budget/test_handover.py"
@@ -15,6 +16,7 @@ _TEST_HANDOVER = "tests/unit/budget/test_handover.py"
 ONE_SERVER = (
     Bug(
         name="another-namespace-is-let-in",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="a server belongs to one namespace until that shares it",
         file=f"{OPERATOR}/reconcile/world.py",
         right="if self._namespace in allowed(budget) else",
@@ -24,6 +26,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="a-second-ledger-for-a-claimed-server",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="there is no second ledger for a server that another namespace owns",
         file=f"{OPERATOR}/reconcile/pool.py",
         right="if claim.budget is None and not claim.claimed_by:",
@@ -32,6 +35,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="the-youngest-ledger-owns",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="the first ledger of a server owns it",
         file=f"{OPERATOR}/cluster/shared.py",
         right='return meta.get("creationTimestamp", ""), meta["namespace"]',
@@ -40,6 +44,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="a-younger-ledgers-grants-are-forgotten",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="what a younger ledger reserved counts in the one that owns the server",
         file=f"{OPERATOR}/reconcile/scene.py",
         right="with_given_up(budget, others if is_owner else ())",
@@ -50,6 +55,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="handed-over-before-it-is-counted",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="a ledger that gives way keeps what the owner does not count yet",
         file=f"{OPERATOR}/budget/handover.py",
         right="return follows or owned.reserved >= entry.reserved",
@@ -58,6 +64,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="a-ledger-that-gave-way-is-sound",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="a ledger that did not own its server has to recover when it does",
         file=f"{OPERATOR}/budget/handover.py",
         right="left, recovering=True)",
@@ -66,6 +73,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="permission-cannot-be-withdrawn",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="who may not draw on a ledger any more gives back what it has",
         file=f"{OPERATOR}/reconcile/scene.py",
         right="        if uid in self.barred:\n            return 0\n",
@@ -76,6 +84,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="two-decide-on-a-server-at-once",
+        guards=Guard.SEVERAL_NAMESPACES,
         promise="nobody decides on a server while another ledger of it commits",
         file=f"{OPERATOR}/reconcile/budget.py",
         right="async with self._locks.of(server_of(raw)):",
@@ -84,6 +93,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="the-older-of-two-names-has-all",
+        guards=Guard.SEVERAL_NAMES,
         promise="two ledgers of one server reserve no more than one of them",
         file=f"{OPERATOR}/budget/identity.py",
         right="max(0, budget - sum(alias.reserved for alias in aliases))",
@@ -92,6 +102,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="the-younger-of-two-names-grows",
+        guards=Guard.SEVERAL_NAMES,
         promise="the younger of two ledgers of one server only shrinks",
         file=f"{OPERATOR}/budget/identity.py",
         right="min(mine.reserved, budget // len(group)), only_shrinks=True)",
@@ -100,6 +111,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="the-older-relies-on-who-does-not-know",
+        guards=Guard.SEVERAL_NAMES,
         promise="no ledger grows beside another that may be about to",
         file=f"{OPERATOR}/budget/identity.py",
         right="if all(mine.key in alias.aliases for alias in aliases):",
@@ -108,6 +120,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="growth-before-others-can-know",
+        guards=Guard.SEVERAL_NAMES,
         promise="a ledger grows only on what its status says of its server",
         file=f"{OPERATOR}/reconcile/kinship.py",
         right=" or not set(servers) <= set(kept)",
@@ -116,6 +129,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="a-restart-makes-two-of-one",
+        guards=Guard.SEVERAL_NAMES,
         promise="a restart that only one ledger has heard of makes no second server",
         file=f"{OPERATOR}/budget/identity.py",
         right="return one.identity == other.identity or outdated(one, other) or outdated(other, one)",
@@ -124,6 +138,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="no-address-is-an-identity",
+        guards=Guard.SEVERAL_NAMES,
         promise="a server without an address is told from no other",
         file=f"{OPERATOR}/reconcile/scene.py",
         right="if said is not None and said.address:",
@@ -134,6 +149,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="many-servers-share-a-growing-budget",
+        guards=Guard.MANY_SERVERS,
         promise="nothing grows while several servers answer at one address",
         file=f"{OPERATOR}/budget/plan.py",
         right="return _frozen(claim) if frozen or pod.silent else claim",
@@ -142,6 +158,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="leftovers-are-many-servers",
+        guards=Guard.MANY_SERVERS,
         promise="a failover is not called several servers",
         file=f"{OPERATOR}/budget/identity.py",
         right="before.said or again > 1",
@@ -150,6 +167,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="a-ledger-goes-with-its-pools",
+        guards=Guard.LEDGER_OUTLIVES_ITS_POOLS,
         promise="a ledger outlives its pools while it holds something",
         file=BUDGET_RECONCILER_PY,
         right="scene.pools or scene.records or scene.pods or _edited",
@@ -158,6 +176,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="an-administrators-word-goes-with-the-pools",
+        guards=Guard.LEDGER_OUTLIVES_ITS_POOLS,
         promise="a ledger that an administrator edited outlives its pools",
         file=BUDGET_RECONCILER_PY,
         right=" or _edited(scene.budget)):",
@@ -166,6 +185,7 @@ ONE_SERVER = (
     ),
     Bug(
         name="a-ledger-belongs-to-a-pool",
+        guards=Guard.LEDGER_OUTLIVES_ITS_POOLS,
         promise="a ledger has no owner with which it would be collected",
         file=f"{OPERATOR}/reconcile/pool.py",
         right='            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},\n',

@@ -1,10 +1,12 @@
 """Nothing is hidden."""
 
 from tests.bugs.table.bug import AGENT, OPERATOR, TEST_ALIASED, TEST_CLAIMED, TEST_SUPERVISOR, Bug
+from tests.bugs.table.guard import Guard
 
 SAID = (
     Bug(
         name="a-release-takes-back-the-last",
+        guards=Guard.RELEASED_BY_A_PERSON,
         promise="the command that releases a silent pod keeps who was released before",
         file=f"{OPERATOR}/status/budget_satisfied.py",
         right="sorted({*released, *pods})",
@@ -13,6 +15,7 @@ SAID = (
     ),
     Bug(
         name="refused-for-ever",
+        guards=Guard.NOTHING_HIDDEN,
         promise="nothing hidden, and nothing made up: what the engine has taken after all is not called refused",
         file=f"{AGENT}/materials.py",
         right='            self._refused, self.refusal = [], ""\n        now',
@@ -21,6 +24,7 @@ SAID = (
     ),
     Bug(
         name="held-and-not-said",
+        guards=Guard.UNKNOWN_IS_COUNTED,
         promise="nothing hidden: a pool whose budget is held by pods that cannot be proven dead says so",
         file=f"{OPERATOR}/status/budget_satisfied.py",
         right="        or _held(facts)\n",
@@ -29,6 +33,7 @@ SAID = (
     ),
     Bug(
         name="held-and-not-said-in-the-ledger",
+        guards=Guard.UNKNOWN_IS_COUNTED,
         promise="nothing hidden: a ledger names the pods that hold it",
         file=f"{OPERATOR}/status/pgbudget.py",
         right="held = [grant for grant in facts.grants if grant.state is GrantState.UNKNOWN]",
@@ -37,6 +42,7 @@ SAID = (
     ),
     Bug(
         name="recovering-and-not-said",
+        guards=Guard.NOTHING_HIDDEN,
         promise="nothing hidden: what freezes a ledger is told",
         file=f"{OPERATOR}/status/pgbudget.py",
         right="    if facts.recovering:\n",
@@ -45,6 +51,7 @@ SAID = (
     ),
     Bug(
         name="claimed-and-not-said",
+        guards=Guard.NOTHING_HIDDEN,
         promise="nothing hidden: a pool whose server belongs to another namespace says so, and what to do",
         file=f"{OPERATOR}/status/facts.py",
         right="    if claimed_by:\n",
@@ -53,6 +60,7 @@ SAID = (
     ),
     Bug(
         name="aliased-and-not-said",
+        guards=Guard.NOTHING_HIDDEN,
         promise="nothing hidden: two ledgers of one server name each other",
         file=f"{OPERATOR}/status/pgbudget.py",
         right="    if facts.alias_of:\n",
@@ -61,6 +69,7 @@ SAID = (
     ),
     Bug(
         name="aliased-and-said-in-the-ledger-only",
+        guards=Guard.NOTHING_HIDDEN,
         promise="nothing hidden: pools say what is wrong with their server's name",
         file=f"{OPERATOR}/status/facts.py",
         right='frozenset({"LedgerRecovering", "ServerAliased", "ManyServers"})',
@@ -69,6 +78,7 @@ SAID = (
     ),
     Bug(
         name="many-servers-and-not-said",
+        guards=Guard.NOTHING_HIDDEN,
         promise="nothing hidden: several servers that answer at one address are said",
         file=f"{OPERATOR}/status/pgbudget.py",
         right="    if facts.answers_as > 1:\n",

@@ -1,12 +1,14 @@
 """How large a budget is, and what shares, pods and rollouts fit into it."""
 
 from tests.bugs.table.bug import OPERATOR, PLAN_PY, TEST_CLAIMED, TEST_PLAN, Bug
+from tests.bugs.table.guard import Guard
 
 _TEST_SESSIONS = "tests/unit/reconcile/test_sessions.py"
 
 SIZE = (
     Bug(
         name="more-than-floors-before-the-server-was-asked",
+        guards=Guard.BUDGET_HOLDS,
         promise="before the server's max_connections is known, floors are all that is granted",
         file=PLAN_PY,
         right="frozen=frozen or size.provisional)",
@@ -15,6 +17,7 @@ SIZE = (
     ),
     Bug(
         name="a-share-of-a-size-that-is-not-known",
+        guards=Guard.BUDGET_HOLDS,
         promise="before the server's max_connections is known, pods in session mode get no more than floors either",
         file=PLAN_PY,
         right="(_least,) if frozen else (_fixed",
@@ -25,6 +28,7 @@ SIZE = (
     ),
     Bug(
         name="sessions-take-the-others-floors",
+        guards=Guard.BUDGET_HOLDS,
         promise="pods in session mode leave room for the other pools' pods, and for one that is replaced",
         file=f"{OPERATOR}/budget/fit.py",
         right="room = connections - sum(others) - max(others, default=0)",
@@ -35,6 +39,7 @@ SIZE = (
     ),
     Bug(
         name="a-share-is-all-or-nothing",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="where not all fixed shares fit, no pod that serves sessions is paused",
         file=f"{OPERATOR}/budget/plan.py",
         right="else (_fixed, _kept, _least)",
@@ -43,6 +48,7 @@ SIZE = (
     ),
     Bug(
         name="the-ended-have-given-back",
+        guards=Guard.BUDGET_HOLDS,
         promise="what is held for a pod that has ended is not shared before it is free",
         file=f"{OPERATOR}/reconcile/scene.py",
         right="if not self._takes_part(uid))",
@@ -51,6 +57,7 @@ SIZE = (
     ),
     Bug(
         name="the-refused-have-shares",
+        guards=Guard.COMES_BACK,
         promise="pods that a kubelet refused take nothing from those that run",
         file=f"{OPERATOR}/reconcile/capacity.py",
         right="not pod.finished for pod in there",
@@ -59,6 +66,7 @@ SIZE = (
     ),
     Bug(
         name="the-most-generous-pool-counts",
+        guards=Guard.STRICTEST,
         promise="of several pools on one server, the strictest setting holds",
         file=f"{OPERATOR}/budget/size.py",
         right="strictest = min(asks,",
@@ -67,6 +75,7 @@ SIZE = (
     ),
     Bug(
         name="max-connections-is-no-ceiling",
+        guards=Guard.BUDGET_HOLDS,
         promise="the budget stays below max_connections less all that is reserved",
         file=f"{OPERATOR}/budget/size.py",
         right="ceilings.append(max_connections - server_reserved - reserved)",
@@ -75,6 +84,7 @@ SIZE = (
     ),
     Bug(
         name="no-room-for-a-rollout",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="of the pods that fit, room for one is kept, so that a rollout can surge",
         file=f"{OPERATOR}/budget/fit.py",
         right="room = connections - (largest if surge else 0)",
@@ -83,6 +93,7 @@ SIZE = (
     ),
     Bug(
         name="a-rollout-that-cannot-proceed",
+        guards=Guard.CLIENTS_SURVIVE,
         promise="where one pod fits, it goes before its successor comes",
         file=f"{OPERATOR}/budget/fit.py",
         right="max_unavailable=int(not surge)",
@@ -91,6 +102,7 @@ SIZE = (
     ),
     Bug(
         name="pods-for-a-saturated-database",
+        guards=Guard.NO_MORE_BACKENDS,
         promise="more poolers never mean more backends: a saturated database gets a condition, not a pod",
         file=f"{OPERATOR}/scaling/policies.py",
         right="    saturated,\n    pooler_busy,\n",
@@ -99,6 +111,7 @@ SIZE = (
     ),
     Bug(
         name="pods-that-the-budget-cannot-feed",
+        guards=Guard.NO_MORE_BACKENDS,
         promise="no more pods run than the budget has floors for",
         file=f"{OPERATOR}/scaling/decision.py",
         right="return min(max(replicas, view.minimum), view.maximum, view.room)",
@@ -107,6 +120,7 @@ SIZE = (
     ),
     Bug(
         name="a-limit-is-no-ceiling",
+        guards=Guard.LIMIT,
         promise="the limit that an administrator set in the ledger holds",
         file=f"{OPERATOR}/budget/size.py",
         right="ceilings.append(limit)",
@@ -115,6 +129,7 @@ SIZE = (
     ),
     Bug(
         name="a-limit-that-nobody-reads",
+        guards=Guard.LIMIT,
         promise="the limit that an administrator set holds for all who draw on the ledger",
         file=f"{OPERATOR}/reconcile/sizing.py",
         right="status.server_reserved_connections or 0, budget.spec.limit)",
