@@ -125,7 +125,7 @@ def with_bug(source: str, bug: Bug) -> str:
     if found != 1:
         raise MovedOnError(
             f"{bug.file} has the text that the bug '{bug.name}' replaces {found} times instead of once: the source "
-            f"has moved on, bring `right` and `wrong` in tests/bugs/table.py up to date. The text:\n{bug.right}"
+            f"has moved on, bring `right` and `wrong` in tests/bugs/table/ up to date. The text:\n{bug.right}"
         )
     return source.replace(bug.right, bug.wrong)
 

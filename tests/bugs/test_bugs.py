@@ -7,7 +7,7 @@ import click
 import pytest
 
 from tests.bugs.copied import PASSED, REPOSITORY, SOURCES, Copy, make_copy, with_bug
-from tests.bugs.table import BUGS, ON_THE_CLUSTER, Bug
+from tests.bugs.table import BUGS, ON_THE_CLUSTER, Bug, Guard
 
 ALL = (*BUGS, *ON_THE_CLUSTER)
 
@@ -65,6 +65,11 @@ def test_it_can_be_put_in_and_is_another_source(bug: Bug) -> None:
     broken = with_bug(source, bug)
     assert broken != source
     compile(broken, bug.file, "exec")
+
+
+@pytest.mark.parametrize("promised", Guard, ids=lambda promised: promised.name)
+def test_a_bug_breaks(promised: Guard) -> None:
+    assert any(bug.guards is promised for bug in BUGS), promised.value
 
 
 def test_no_two_bugs_have_one_name() -> None:

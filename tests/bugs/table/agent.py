@@ -1,0 +1,321 @@
+"""A pod stays within its grant, and takes none that is old or altered."""
+
+from tests.bugs.table.bug import (
+    AGENT,
+    PGBOUNCER,
+    TEST_AGENT_PLAN,
+    TEST_BROKEN,
+    TEST_PGBOUNCER,
+    TEST_SUPERVISOR,
+    TEST_TIMING,
+    Bug,
+)
+from tests.bugs.table.guard import Guard
+
+_TEST_SHEDDING = "tests/unit/pooler/test_shedding.py"
+
+AGENTS = (
+    Bug(
+        name="raised-before-others-are-drained",
+        guards=Guard.SHRINKS_FIRST,
+        promise="inside a pod too, shares are lowered first, and others raised only by what has drained",
+        file=f"{AGENT}/limits.py",
+        right="raised = min(wanted, own.get(name, 0) + max(free, 0))",
+        wrong="raised = wanted",
+        caught_by=(
+            "tests/unit/pooler/test_limits.py::"
+            "test_a_larger_share_waits_for_the_connections_that_another_database_still_holds",
+        ),
+    ),
+    Bug(
+        name="opened-while-postgresql-ends-the-old-ones",
+        guards=Guard.BUDGET_HOLDS,
+        promise="a database that closes connections keeps a place free for what PostgreSQL has not ended yet",
+        file=f"{AGENT}/shedding.py",
+        right="closing | (lately.closing & names) - giving",
+        wrong="closing",
+        caught_by=(
+            f"{_TEST_SHEDDING}::"
+            "test_after_closing_without_a_hurry_one_place_is_held_back_until_the_server_has_ended_it",
+        ),
+    ),
+    Bug(
+        name="opened-while-closing-in-a-hurry",
+        guards=Guard.BUDGET_HOLDS,
+        promise="a database that closes faster than PostgreSQL ends backends opens nothing meanwhile",
+        file=f"{AGENT}/shedding.py",
+        right="for name in hurried | calming}",
+        wrong="for name in hurried & calming}",
+        caught_by=(
+            f"{_TEST_SHEDDING}::"
+            "test_what_hurries_opens_nothing_nor_does_it_before_the_server_has_ended_what_closed",
+        ),
+    ),
+    Bug(
+        name="opened-for-who-starves-before-the-old-one-has-ended",
+        guards=Guard.BUDGET_HOLDS,
+        promise="whoever has no connection gets a freed place only when PostgreSQL has ended what was there",
+        file=f"{AGENT}/shedding.py",
+        right="max(status.open_of(name), lately.open.get(name, 0)) <",
+        wrong="status.open_of(name) <",
+        caught_by=(
+            f"{_TEST_SHEDDING}::test_who_has_none_gets_the_place_that_was_freed_once_the_server_has_ended_it",
+        ),
+    ),
+    Bug(
+        name="no-place-for-who-starves",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="a user without a connection does not wait for a long transaction of who has more than his part",
+        file=f"{AGENT}/shedding.py",
+        right="closing = above | overdrawn - giving",
+        wrong="closing = above | overdrawn",
+        caught_by=(
+            f"{_TEST_SHEDDING}::test_who_has_none_gets_the_place_that_was_freed_once_the_server_has_ended_it",
+        ),
+    ),
+    Bug(
+        name="no-cancel-while-above-the-limit",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients can cancel their queries while connections have to close",
+        file=f"{PGBOUNCER}/config.py",
+        right="return max(setup.pool_size(name), enough_to_cancel)",
+        wrong="return setup.pool_size(name)",
+        caught_by=(
+            "tests/unit/pooler/test_pgbouncer_config.py::test_whoever_has_more_than_he_may_can_still_cancel",
+        ),
+    ),
+    Bug(
+        name="acknowledged-while-above-the-limit",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="a pod acknowledges only when every database is at or below its share",
+        file=f"{AGENT}/plan.py",
+        right=" and not over_limit(view)",
+        wrong="",
+        caught_by=(f"{TEST_AGENT_PLAN}::test_a_grant_is_settled_when_every_database_is_at_its_share",),
+    ),
+    Bug(
+        name="acknowledged-at-first-sight",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="a pod acknowledges only when it has been drained for a while: a login may be under way",
+        file=f"{AGENT}/acknowledge.py",
+        right="elif now - self._since >= SETTLED_SECONDS:",
+        wrong="else:",
+        caught_by=(f"{TEST_TIMING}::test_a_generation_is_acknowledged_when_it_has_been_settled_long_enough",),
+    ),
+    Bug(
+        name="acknowledged-before-the-server-noticed",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what was closed while the network was cut counts until PostgreSQL must have noticed",
+        file=f"{AGENT}/supervisor.py",
+        right=" or self._all_confirmed(view.material.peers)",
+        wrong=" or view.material is not None",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed",
+        ),
+    ),
+    Bug(
+        name="started-before-the-server-noticed",
+        guards=Guard.WAITS_FOR_ITS_OWN,
+        promise="no engine starts while PostgreSQL may not have noticed the end of the one before",
+        file=f"{AGENT}/supervisor.py",
+        right="return self._in_force is None and not self._all_confirmed(material.peers)",
+        wrong="return False",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_no_engine_starts_while_the_server_has_not_noticed_the_end_of_the_earlier_one",
+        ),
+    ),
+    Bug(
+        name="left-before-the-server-noticed",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="a pod that leaves stays until PostgreSQL has noticed what it closed, as long as its grace period",
+        file=f"{AGENT}/supervisor.py",
+        right="return accepted is None or self._all_confirmed(accepted.peers)",
+        wrong="return True",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_a_pod_that_leaves_stays_while_the_server_has_not_noticed_what_was_closed",
+        ),
+    ),
+    Bug(
+        name="a-step-does-not-start-the-time-anew",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="a pod acknowledges only when it has been drained for a while without a break",
+        file=f"{AGENT}/supervisor.py",
+        right="            if not settled:\n",
+        wrong="            if not settled and self._leaving:\n",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_a_grant_that_was_left_by_a_step_is_acknowledged_only_after_the_whole_time_again",
+        ),
+    ),
+    Bug(
+        name="moved-with-connections-open",
+        guards=Guard.MOVES,
+        promise="a pod opens nothing on a new server while something is open on the old one",
+        file=f"{AGENT}/plan.py",
+        right="    if view.status.open > 0:\n        return AbortBusy()",
+        wrong="    if view.status.open > 10**6:\n        return AbortBusy()",
+        caught_by=(f"{TEST_AGENT_PLAN}::test_a_move_pauses_then_waits_then_goes",),
+    ),
+    Bug(
+        name="started-without-a-grant",
+        guards=Guard.FAIL_CLOSED,
+        promise="fail closed: a pod without a grant starts no engine",
+        file=f"{AGENT}/supervisor.py",
+        right="        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
+        wrong="        if material is not None and not self._engine.running:\n"
+        '            await self._engine.start(Setup(material, 1, "localhost", 5432, 1, {}))\n'
+        "        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
+        caught_by=(f"{TEST_SUPERVISOR}::test_a_pod_without_a_grant_starts_no_engine",),
+    ),
+    Bug(
+        name="started-with-nothing-granted",
+        guards=Guard.FAIL_CLOSED,
+        promise="fail closed: 0 connections start no engine, to which 0 is unlimited",
+        file=f"{AGENT}/plan.py",
+        right="if view.server.cap == 0 or not shares(view):",
+        wrong="if view.server.cap < 0:",
+        caught_by=(
+            f"{TEST_AGENT_PLAN}::test_no_engine_starts_without_connections_because_0_means_unlimited_to_it",
+        ),
+    ),
+    Bug(
+        name="ready-without-a-grant",
+        guards=Guard.FAIL_CLOSED,
+        promise="fail closed: a pod is Ready only when it is granted",
+        file=f"{AGENT}/report.py",
+        right='return "no grant yet: waiting for the operator"',
+        wrong='return ""',
+        caught_by=("tests/unit/pooler/test_http.py::test_readiness_says_what_is_missing",),
+    ),
+    Bug(
+        name="ready-before-it-listens",
+        guards=Guard.FAIL_CLOSED,
+        promise="fail closed: a pod is Ready only when its engine listens",
+        file=f"{AGENT}/report.py",
+        right="    if not facts.running:\n        return (\n",
+        wrong="    if not facts.running and not facts.warm:\n        return (\n",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::test_a_restarted_container_waits_for_its_backends_and_comes_back_on_its_last_grant",
+        ),
+    ),
+    Bug(
+        name="an-older-grant-is-followed",
+        guards=Guard.GRANT_REFUSED,
+        promise="generations only rise: an older grant is refused",
+        file=f"{AGENT}/grants.py",
+        right="held is None or offered.generation > held.generation",
+        wrong="held is None or offered.generation != held.generation",
+        caught_by=("tests/unit/pooler/test_grants.py",),
+    ),
+    Bug(
+        name="an-altered-grant-is-followed",
+        guards=Guard.GRANT_REFUSED,
+        promise="generations only rise: a grant that was altered is refused",
+        file=f"{AGENT}/grants.py",
+        right='    if offered != held:\n        return Refused(f"generation {held.generation} was altered',
+        wrong="    if offered != held:\n        return Accepted(offered)\n"
+        '    if offered != held:\n        return Refused(f"generation {held.generation} was altered',
+        caught_by=("tests/unit/pooler/test_grants.py",),
+    ),
+    Bug(
+        name="applied-but-not-persisted",
+        guards=Guard.GENERATIONS_RISE,
+        promise="a grant is persisted before it is applied",
+        file=f"{AGENT}/supervisor.py",
+        right="            self._store.keep_grant(verdict.grant)\n",
+        wrong="            pass\n",
+        caught_by=(f"{TEST_SUPERVISOR}::test_the_grant_is_on_the_disk_before_the_engine_hears_of_it",),
+    ),
+    Bug(
+        name="persisted-but-not-on-the-disk",
+        guards=Guard.GENERATIONS_RISE,
+        promise="what is persisted is on the disk: it survives a crash of the node",
+        file="pooler/pgpool_pooler/files.py",
+        right="        os.fsync(file.fileno())\n",
+        wrong="",
+        caught_by=(
+            "tests/unit/pooler/test_files.py::test_content_is_on_the_disk_before_it_has_its_name_and_then_so_is_the_name",
+        ),
+    ),
+    Bug(
+        name="no-wait-for-its-own-ghosts",
+        guards=Guard.WAITS_FOR_ITS_OWN,
+        promise="after a restart the agent waits until its own old backends are gone",
+        file=f"{AGENT}/hold.py",
+        right="        if lived_before:\n",
+        wrong="        if lived_before and self.crashes:\n",
+        caught_by=(f"{TEST_TIMING}::test_a_new_pod_does_not_wait_and_a_restarted_one_does",),
+    ),
+    Bug(
+        name="the-last-grant-is-forgotten",
+        guards=Guard.WITHOUT_CONTROL_PLANE,
+        promise="without operator and API server, a restarted container serves on its persisted grant",
+        file=f"{AGENT}/supervisor.py",
+        right="self._grant = store.grant()",
+        wrong="self._grant: Grant | None = None",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::test_a_restarted_container_waits_for_its_backends_and_comes_back_on_its_last_grant",
+        ),
+    ),
+    Bug(
+        name="more-than-its-share",
+        guards=Guard.BUDGET_HOLDS,
+        promise="a pod opens no more connections than its grant allows, whatever its clients want",
+        file="pooler/pgpool_pooler/engines/base.py",
+        right="        limit = self.limits[name]\n",
+        wrong="        limit = self.limits[name] + 1\n",
+        caught_by=(f"{TEST_PGBOUNCER}::test_new_limits_are_written_before_the_reload",),
+    ),
+    Bug(
+        name="a-lost-disk-is-a-first-life",
+        guards=Guard.DISK_LOST,
+        promise="a pod that lost its volume waits for the backends of its earlier life all the same",
+        file=f"{AGENT}/store.py",
+        right="return self._mark.exists() or (self._directory / _GRANT).exists()",
+        wrong="return (self._directory / _GRANT).exists()",
+        caught_by=(
+            f"{TEST_BROKEN}::test_a_pod_that_lost_what_it_knew_waits_for_the_backends_of_its_earlier_life",
+        ),
+    ),
+    Bug(
+        name="who-remembers-nothing-has-not-lived",
+        guards=Guard.DISK_LOST,
+        promise="a pod that lost all it knew waits if its grant is not the first: somebody may have followed that",
+        file=f"{AGENT}/supervisor.py",
+        right="if self._grant is None and grants.may_have_been_followed(verdict.grant):",
+        wrong="if self._grant is None and self._lives.crashes:",
+        caught_by=(f"{TEST_BROKEN}::test_who_has_no_memory_at_all_waits_if_it_is_not_the_pods_first_grant",),
+    ),
+    Bug(
+        name="ghosts-are-ended-by-address",
+        guards=Guard.OWN_GHOSTS,
+        promise="an agent ends no backend: by its address it could not tell its own from another pod's",
+        file=f"{AGENT}/sql.py",
+        right="       pg_is_in_recovery() AS in_recovery,\n",
+        wrong="       pg_is_in_recovery() AS in_recovery,\n"
+        "       (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity\n"
+        "         WHERE client_addr = inet_client_addr() AND pid != pg_backend_pid()) AS ended,\n",
+        caught_by=(f"{TEST_BROKEN}::test_nothing_in_a_pod_ends_a_backend_of_the_server",),
+    ),
+    Bug(
+        name="started-again-at-once",
+        guards=Guard.CRASH_LOOP,
+        promise="an engine that crashes is not started again at once",
+        file=f"{AGENT}/hold.py",
+        right="self._wait(now + backoff_seconds(self.crashes) *",
+        wrong="self._wait(now + 0 *",
+        caught_by=(f"{TEST_TIMING}::test_crashes_in_a_row_back_off_and_a_stable_engine_is_forgiven",),
+    ),
+    Bug(
+        name="the-pause-does-not-grow",
+        guards=Guard.CRASH_LOOP,
+        promise="an engine that crashes again and again is started ever more seldom",
+        file=f"{AGENT}/hold.py",
+        right="min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS)",
+        wrong="_BACKOFF_SECONDS",
+        caught_by=(f"{TEST_TIMING}::test_the_wait_after_a_crash_doubles_up_to_half_a_minute",),
+    ),
+)
