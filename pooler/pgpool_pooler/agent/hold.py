@@ -62,6 +62,7 @@ class Lives:
         self.started_at = now
         self._mute_since: float | None = None
         self._hold_until = now
+        self._ending_until = now
         self._left_until = now
         if lived_before:
             self.ended(now, detects_dead_clients=detects_dead_clients)
@@ -69,6 +70,13 @@ class Lives:
     def holding(self, now: float) -> bool:
         """Whether an engine may not start yet."""
         return now < self._hold_until
+
+    def ending(self, now: float) -> bool:
+        """Whether backends that an engine has left may still be there, as far as a hold tells.
+
+        Without an engine that is less than `holding`: a start that is put off after a crash is no backend.
+        """
+        return now < self._ending_until
 
     def started(self, now: float) -> None:
         """An engine has started."""
@@ -90,12 +98,12 @@ class Lives:
     def ended(self, now: float, *, detects_dead_clients: bool) -> None:
         """An engine has ended that may have left backends that work."""
         hold = hold_seconds(detects_dead_clients=detects_dead_clients)
-        self._wait(now + hold)
+        self._wait_for_backends(now + hold)
         self._left_until = max(self._left_until, now + hold if detects_dead_clients else math.inf)
 
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
-        self._wait(now + HOLD_SECONDS)
+        self._wait_for_backends(now + HOLD_SECONDS)
 
     def left_nothing(self, now: float) -> bool:
         """Whether no backend works that an engine of this pod left.
@@ -114,6 +122,10 @@ class Lives:
     def crash_loop(self) -> bool:
         """The engine ends again and again."""
         return self.crashes >= LOOP_CRASHES
+
+    def _wait_for_backends(self, until: float) -> None:
+        self._ending_until = max(self._ending_until, until)
+        self._wait(until)
 
     def _wait(self, until: float) -> None:
         self._hold_until = max(self._hold_until, until)

@@ -88,6 +88,8 @@ class View:
     """The server does not take connections."""
     unsure: bool = False
     """A change had no answer; `in_force` has the highest limits that the engine may have."""
+    takes_away: bool = False
+    """The grant allows no more than the one before it."""
     move_overdue: bool = False
     """What runs on the server that the pod has to leave has had its time."""
     restart_needed: bool = False
@@ -248,10 +250,19 @@ def over_limit(view: View) -> bool:
     return exceeded(view.in_force.limits, view.status.opened)
 
 
+def obeyed_by_nothing(grant: Grant, *, takes_away: bool) -> bool:
+    """Whether a grant is obeyed where no engine runs: the next one starts within it.
+
+    One that gives is not, as it is not in force: who has no use for what it has would be given more.
+    """
+    return takes_away or grant.servers[0].cap == 0 or grant.mode is Mode.DRAIN
+
+
 def settled(view: View) -> bool:
-    """Whether the grant is in force and drained: what is acknowledged, once it has lasted."""
+    """Whether the grant is in force and drained: what is acknowledged, once that has lasted and the backends of
+    earlier engines are gone."""
     if view.in_force is None:
-        return (view.server.cap == 0 or view.grant.mode is Mode.DRAIN) and not view.holding
+        return obeyed_by_nothing(view.grant, takes_away=view.takes_away)
     if view.grant.mode is Mode.DRAIN or moving(view):
         return False
     if view.server.cap == 0 or view.grant.mode is Mode.PAUSE:

@@ -80,6 +80,7 @@ class Supervisor:
         self._memory = Memory()
         self._crowd = Crowd()
         self._grant = store.grant()
+        self._takes_away = False
         self._materials = Materials(store)
         self._reading = Reading("", None, "starting", "", ())
         self._status = EngineStatus()
@@ -156,7 +157,10 @@ class Supervisor:
             await self._drive_drain()
         in_force = self._in_force.material if self._in_force is not None else None
         material = self._materials.choose(self._reading.material, in_force)
-        if self._grant is None or material is None:
+        if self._grant is None:
+            return TICK_SECONDS
+        if material is None:
+            self._look_without_material(self._grant)
             return TICK_SECONDS
         if not self._seen:
             # What it was like before says nothing of now, and it would not hear a command.
@@ -187,12 +191,23 @@ class Supervisor:
             return plan.Idle()
         return plan.serve_on(view) if self._accepts else plan.shrink(view)
 
+    def _look_without_material(self, grant: Grant) -> None:
+        """Nothing can run, perhaps for long: what is taken away is given back all the same."""
+        accepted = self._materials.accepted
+        peers = accepted.peers if accepted is not None else Peers()
+        settled = plan.obeyed_by_nothing(grant, takes_away=self._takes_away) and self._all_ended(peers)
+        self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
+
     def _settled(self, view: plan.View) -> bool:
         """Whether the grant is in force and drained, to the server too. Sockets are looked at last, and seldom."""
         if not plan.settled(view):
             return False
         acknowledged = self._acknowledgement.generation == view.grant.generation
-        return acknowledged or self._all_confirmed(view.material.peers)
+        return acknowledged or self._all_ended(view.material.peers)
+
+    def _all_ended(self, peers: Peers) -> bool:
+        """Whether the backends of all that was closed are gone, as far as anybody knows."""
+        return self._all_confirmed(peers) and not self._lives.ending(self._clock.now())
 
     def _all_confirmed(self, peers: Peers) -> bool:
         """Whether the servers know of everything that was closed, or the kernel has given up telling them."""
@@ -268,6 +283,7 @@ class Supervisor:
             return grants.Refused(f"cannot be persisted, free the pod's volume for its data: {error}")
         if self._grant is None and grants.may_have_been_followed(verdict.grant):
             self._lives.ended(self._clock.now(), detects_dead_clients=False)
+        self._takes_away = self._grant is not None and grants.takes_away(verdict.grant, self._grant)
         self._grant, self._busy_since = verdict.grant, None
         log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
         return verdict
@@ -281,6 +297,7 @@ class Supervisor:
             status=replace(status, crowd=self._crowd.look(status.crowd, now)),
             lately=self._memory.look(status, self._in_force, now),
             holding=self._holding(material),
+            takes_away=self._takes_away,
             outage=self._reach.outage,
             unsure=self._unsure,
         )

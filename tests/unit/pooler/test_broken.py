@@ -167,6 +167,48 @@ async def test_a_pod_without_an_engine_gives_its_connections_back_only_when_its_
     assert (await serving.settle(1)).acknowledged == 2
 
 
+@pytest.fixture
+async def without_secret(tmp_path: Path) -> Pod:
+    """A pod that is granted something and has nothing to run with."""
+    pod = Pod(tmp_path)
+    pod.configure(config())
+    pod.give(grant({"app": 6}))
+    await pod.settle(3)
+    return pod
+
+
+async def test_a_pod_that_cannot_start_gives_back_what_is_taken_away(without_secret: Pod) -> None:
+    without_secret.give(grant({"app": 1}, generation=2))
+    said = await without_secret.settle(3)
+    assert (said.acknowledged, said.ready) == (2, False)
+
+
+async def test_what_a_pod_that_cannot_start_is_given_is_not_in_force(without_secret: Pod) -> None:
+    """A pod that acknowledges is one that has use for more."""
+    assert (await without_secret.settle(3)).acknowledged == 0
+    without_secret.give(grant({"app": 7}, generation=2))
+    assert (await without_secret.settle(3)).acknowledged == 0
+
+
+async def test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone(
+    serving: Pod,
+) -> None:
+    serving.engine.running, serving.engine.refuses = False, lambda _: "bad"
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS - 0.1)).acknowledged == 1
+    said = await serving.settle(20)
+    assert serving.engine.told[-1] == ("start", {"app": 1, "b": 1})
+    assert (said.acknowledged, said.ready) == (2, False)
+
+
+async def test_a_pod_without_an_engine_gives_nothing_back_that_the_server_has_not_noticed(
+    serving: Pod,
+) -> None:
+    serving.engine.running, serving.engine.refuses, serving.unconfirmed = False, lambda _: "bad", 1
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    assert (await serving.settle(60)).acknowledged == 1
+
+
 async def test_an_engine_that_crashes_again_and_again_is_told_while_it_serves_too(serving: Pod) -> None:
     serving.engine.last_words = "out of memory"
     for _ in range(2):
