@@ -72,10 +72,8 @@ class Lives:
         return now < self._hold_until
 
     def ending(self, now: float) -> bool:
-        """Whether backends that an engine has left may still be there, as far as a hold tells.
-
-        Without an engine that is less than `holding`: a start that is put off after a crash is no backend.
-        """
+        """Whether backends that an engine has left may still be there, as far as a hold tells: what they had is not
+        given back yet. It is not `holding`, which puts off a start, also after a crash that left none."""
         return now < self._ending_until
 
     def started(self, now: float) -> None:
@@ -97,13 +95,19 @@ class Lives:
 
     def ended(self, now: float, *, detects_dead_clients: bool) -> None:
         """An engine has ended that may have left backends that work."""
-        hold = hold_seconds(detects_dead_clients=detects_dead_clients)
-        self._wait_for_backends(now + hold)
-        self._left_until = max(self._left_until, now + hold if detects_dead_clients else math.inf)
+        self.cut_off(now, detects_dead_clients=detects_dead_clients)
+        self._wait(now + hold_seconds(detects_dead_clients=detects_dead_clients))
+
+    def cut_off(self, now: float, *, detects_dead_clients: bool) -> None:
+        """Backends that work were left by an engine that runs on."""
+        until = now + hold_seconds(detects_dead_clients=detects_dead_clients)
+        self._ending_until = max(self._ending_until, until)
+        self._left_until = max(self._left_until, until if detects_dead_clients else math.inf)
 
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
-        self._wait_for_backends(now + HOLD_SECONDS)
+        self._ending_until = max(self._ending_until, now + HOLD_SECONDS)
+        self._wait(now + HOLD_SECONDS)
 
     def left_nothing(self, now: float) -> bool:
         """Whether no backend works that an engine of this pod left.
@@ -122,10 +126,6 @@ class Lives:
     def crash_loop(self) -> bool:
         """The engine ends again and again."""
         return self.crashes >= LOOP_CRASHES
-
-    def _wait_for_backends(self, until: float) -> None:
-        self._ending_until = max(self._ending_until, until)
-        self._wait(until)
 
     def _wait(self, until: float) -> None:
         self._hold_until = max(self._hold_until, until)

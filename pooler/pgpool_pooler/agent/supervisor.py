@@ -386,7 +386,12 @@ class Supervisor:
             case plan.Revive(database):
                 await self._engine.revive(database)
             case plan.AbortBusy():
-                await self._engine.abort_busy()
+                try:
+                    await self._engine.abort_busy()
+                finally:
+                    self._lives.cut_off(
+                        self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients
+                    )
             case plan.Restart():
                 self._begin_drain(unready_seconds=0.0)
 

@@ -619,9 +619,40 @@ async def test_a_hanging_transaction_does_not_hold_up_a_move_for_ever(serving: P
     assert serving.engine.told == ["pause"]
     assert said.acknowledged == 1
     serving.clock.time += 30
-    said = await serving.settle(1)
+    await serving.settle(1)
     assert serving.engine.told[1:] == ["abort busy", ("apply", {"app": 3, "b": 1}), "resume"]
-    assert said.acknowledged == 2
+
+
+@pytest.mark.parametrize(("notices", "hold"), [(True, HOLD_SECONDS), (False, UNDETECTED_HOLD_SECONDS)])
+async def test_a_move_that_cut_queries_off_is_not_acknowledged_while_they_may_run(
+    serving: Pod, *, notices: bool, hold: float
+) -> None:
+    await moved_with_force(serving, notices=notices)
+    assert serving.engine.told[-1] == "resume", "clients are served by the new one meanwhile"
+    assert (await serving.settle(hold - 1)).acknowledged == 1
+    assert (await serving.settle(2)).acknowledged == 2
+
+
+@pytest.mark.parametrize("notices", [True, False])
+async def test_a_pod_that_cut_queries_off_to_move_may_have_left_something_where_that_is_not_noticed(
+    serving: Pod, *, notices: bool
+) -> None:
+    await moved_with_force(serving, notices=notices)
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run() is notices
+
+
+async def moved_with_force(pod: Pod, *, notices: bool) -> None:
+    """A move for which a transaction was cut off, just now."""
+    pod.enquiries.identity = identity(detects=notices)
+    await pod.settle(1)
+    pod.engine.open = {"app": 1}
+    pod.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await pod.settle()
+    pod.clock.time += 40
+    await pod.settle()
 
 
 async def test_a_move_is_not_acknowledged_while_the_old_server_has_not_noticed_what_was_closed(
