@@ -104,6 +104,13 @@ class Lives:
         self._ending_until = max(self._ending_until, until)
         self._left_until = max(self._left_until, until if detects_dead_clients else math.inf)
 
+    def given_up(self, *, detects_dead_clients: bool) -> None:
+        """The kernel stopped telling the server that a connection is closed. A server that does not look for dead
+        clients keeps its backend, for hours or for good: nobody can say any more that it is gone."""
+        self._left_until = math.inf
+        if not detects_dead_clients:
+            self._ending_until = math.inf
+
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
         self._ending_until = max(self._ending_until, now + HOLD_SECONDS)

@@ -3,6 +3,7 @@ and takes one step towards it. Events only wake it up; it never depends on havin
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
@@ -73,7 +74,8 @@ class Supervisor:
         self._unconfirmed_ends = unconfirmed_ends
         self._unconfirmed = 0
         self._unconfirmed_since = 0.0
-        self._given_up = False
+        self._unconfirmed_is_detected = False
+        self._sockets_seen_at = -math.inf
         self._wake = asyncio.Event()
         self._reach = Reachability()
         self._acknowledgement = Acknowledgement()
@@ -135,7 +137,7 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
-        return self._lives.left_nothing(self._clock.now()) and not self._given_up
+        return self._lives.left_nothing(self._clock.now())
 
     async def _safe_tick(self) -> float:
         """A tick whose failure is reported instead of ending process 1, and with it every client's connection."""
@@ -157,10 +159,13 @@ class Supervisor:
             await self._drive_drain()
         in_force = self._in_force.material if self._in_force is not None else None
         material = self._materials.choose(self._reading.material, in_force)
+        newest = material or self._materials.accepted
+        peers = newest.peers if newest is not None else Peers()
+        self._watch_closings(peers)
         if self._grant is None:
             return TICK_SECONDS
         if material is None:
-            self._look_without_material(self._grant)
+            self._look_without_material(self._grant, peers)
             return TICK_SECONDS
         if not self._seen:
             # What it was like before says nothing of now, and it would not hear a command.
@@ -191,10 +196,8 @@ class Supervisor:
             return plan.Idle()
         return plan.serve_on(view) if self._accepts else plan.shrink(view)
 
-    def _look_without_material(self, grant: Grant) -> None:
+    def _look_without_material(self, grant: Grant, peers: Peers) -> None:
         """Nothing can run, perhaps for long: what is taken away is given back all the same."""
-        accepted = self._materials.accepted
-        peers = accepted.peers if accepted is not None else Peers()
         settled = plan.obeyed_by_nothing(grant, takes_away=self._takes_away) and self._all_ended(peers)
         self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
 
@@ -212,13 +215,25 @@ class Supervisor:
     def _all_confirmed(self, peers: Peers) -> bool:
         """Whether the servers know of everything that was closed, or the kernel has given up telling them."""
         now, before = self._clock.now(), self._unconfirmed
+        self._sockets_seen_at = now
         self._unconfirmed = self._unconfirmed_ends(peers.addresses.values())
         if self._unconfirmed and not before:
             self._unconfirmed_since = now
+            self._unconfirmed_is_detected = self._materials.detects_dead_clients
             log.info("waiting until the server has noticed what was closed", connections=self._unconfirmed)
-        if before and not self._unconfirmed:
-            self._given_up = self._given_up or now - self._unconfirmed_since >= GIVEN_UP_SECONDS
+        if before and not self._unconfirmed and now - self._unconfirmed_since >= GIVEN_UP_SECONDS:
+            log.warning("the server may never have noticed what was closed", connections=before)
+            self._lives.given_up(detects_dead_clients=self._unconfirmed_is_detected)
         return not self._unconfirmed
+
+    def _watch_closings(self, peers: Peers) -> None:
+        """Look once a second where one would be missed of which the kernel gives up telling the server: while the
+        engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
+        ending = self._drain is not None or self._in_force is None
+        obeyed = self._grant is None or self._acknowledgement.generation == self._grant.generation
+        missed = self._unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients)
+        if missed and self._clock.now() - self._sockets_seen_at >= TICK_SECONDS:
+            self._all_confirmed(peers)
 
     def _holding(self, material: Material) -> bool:
         """Whether backends of an earlier engine may exist."""
@@ -386,20 +401,27 @@ class Supervisor:
             case plan.Revive(database):
                 await self._engine.revive(database)
             case plan.AbortBusy():
-                try:
-                    await self._engine.abort_busy()
-                finally:
-                    self._lives.cut_off(
-                        self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients
-                    )
+                await self._abort_busy()
             case plan.Restart():
                 self._begin_drain(unready_seconds=0.0)
+
+    async def _abort_busy(self) -> None:
+        """With or without an answer it may have cut off queries, which the server may yet work on."""
+        detects = self._materials.detects_dead_clients
+        try:
+            await self._engine.abort_busy()
+        finally:
+            self._lives.cut_off(self._clock.now(), detects_dead_clients=detects)
 
     def _applied(self, setup: Setup) -> None:
         before = self._in_force
         self._unsure = False
+        moved = before is not None and (before.host, before.port) != (setup.host, setup.port)
+        if moved:
+            # What is unconfirmed now the old server has to notice, of which more is known now than after this.
+            self._all_confirmed(setup.material.peers)
         self._in_force_is(setup)
-        if before is not None and (before.host, before.port) != (setup.host, setup.port):
+        if moved:
             self._reach = Reachability()
             self._enquiries.server_changed()
 
@@ -472,7 +494,6 @@ class Supervisor:
     def _begin_drain(self, unready_seconds: float) -> None:
         log.info("draining", seconds=self._settings.drain_seconds)
         self._engine.expect_end()
-        self._given_up = False
         self._accepts = True
         self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
         self._drain.add_done_callback(lambda _: self.wake())

@@ -250,6 +250,8 @@ async def test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_wha
 async def test_the_sockets_are_looked_at_only_for_a_grant_that_could_be_acknowledged_otherwise(
     serving: Pod,
 ) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
     serving.socket_looks = 0
     await serving.settle(5)
     await shrunk(serving)
@@ -258,6 +260,48 @@ async def test_the_sockets_are_looked_at_only_for_a_grant_that_could_be_acknowle
     serving.engine.open = {"app": 2, "b": 1}
     assert (await serving.settle(5)).acknowledged == 2
     assert 0 < serving.socket_looks < 20
+
+
+async def given_up(pod: Pod) -> None:
+    """The network to the server is cut for so long that the kernel gives up telling it what was closed."""
+    pod.unconfirmed = 1
+    await pod.settle(GIVEN_UP_SECONDS + 2)
+    pod.unconfirmed = 0
+    await pod.settle(2)
+
+
+@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
+async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself(
+    serving: Pod, *, notices: bool, acknowledged: int
+) -> None:
+    serving.enquiries.identity = identity(detects=notices)
+    await serving.settle(1)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == acknowledged
+
+
+async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up_the_rest(
+    serving: Pod,
+) -> None:
+    await shrunk(serving)
+    await given_up(serving)
+    serving.engine.open = {"app": 2, "b": 1}
+    assert (await serving.settle(60)).acknowledged == 1
+
+
+@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
+async def test_of_what_was_closed_to_move_the_server_that_was_left_has_to_know(
+    serving: Pod, *, notices: bool, acknowledged: int
+) -> None:
+    serving.enquiries.identity = identity(detects=notices)
+    await serving.settle(1)
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle()
+    serving.enquiries.identity = identity(detects=not notices)
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == acknowledged
 
 
 async def test_what_was_closed_towards_the_pools_own_pods_is_not_the_servers(serving: Pod) -> None:
@@ -756,6 +800,30 @@ async def test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be
     serving.unconfirmed = 0
     serving.supervisor.wake()
     assert await running is told
+
+
+async def test_what_the_kernel_gives_up_telling_during_a_drain_is_not_forgotten_at_its_end(
+    serving: Pod,
+) -> None:
+    serving.supervisor.leave()
+    await serving.settle()
+    await given_up(serving)
+    await drained(serving)
+    assert not await serving.supervisor.run()
+
+
+async def test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain(
+    serving: Pod,
+) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    await drained(serving)
+    await given_up(serving)
+    assert serving.engine.running, "what nobody can know holds up no engine"
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert not await serving.supervisor.run()
 
 
 async def test_an_engine_that_ended_clean_is_followed_by_the_next_one_as_if_the_server_looked(
