@@ -427,7 +427,7 @@ class Supervisor:
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup
-        self._materials.accept(setup.material)
+        self._materials.accept(setup)
         if before is None or before.material.logins != setup.material.logins:
             self._reach.retry_logins()
 
@@ -453,9 +453,10 @@ class Supervisor:
             if self._drain is None:
                 self._enquiries.look(view.in_force, self._status.queues, now)
                 self._enquiries.count(view.in_force, now)
-        identity = self._enquiries.identity
-        if identity is not None:
-            self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
+            # Not while it is paused: the identity is not asked anew then, and may be of another mode.
+            identity = self._enquiries.identity
+            if identity is not None:
+                self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
 
     def _probed(self, answer: Answer) -> None:
         if (answer is Answer.ACCEPTS) is self._reach.outage:

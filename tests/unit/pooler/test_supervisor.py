@@ -28,6 +28,7 @@ from pgpool_pooler.contract import (
     Peers,
     Phase,
     PoolConfig,
+    PoolMode,
     Problem,
     ServerIdentity,
     State,
@@ -497,6 +498,48 @@ async def test_the_wait_is_short_where_the_server_notices_dead_clients(serving: 
     assert serving.engine.told == []
     await serving.settle(0.2)
     assert serving.engine.told
+
+
+@pytest.mark.parametrize(
+    ("mode", "host", "hold"),
+    [
+        (PoolMode.TRANSACTION, "10.0.0.1", HOLD_SECONDS),
+        (PoolMode.SESSION, "10.0.0.1", UNDETECTED_HOLD_SECONDS),
+        (PoolMode.TRANSACTION, "10.0.0.2", UNDETECTED_HOLD_SECONDS),
+    ],
+)
+async def test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short(
+    serving: Pod, mode: PoolMode, host: str, hold: float
+) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.configure(config(database("app", mode), database("b")))
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host=host))
+    serving.boot()
+    await serving.settle(HOLD_SECONDS + 1)
+    serving.engine.running = False
+    serving.engine.told.clear()
+    await serving.settle(hold - 0.1)
+    assert serving.engine.told == []
+    await serving.settle(0.7)
+    assert serving.engine.told == [("start", {"app": 3, "b": 1})]
+
+
+async def test_what_is_known_of_the_mode_before_is_not_said_of_the_next_one_during_an_outage(
+    serving: Pod,
+) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.supervisor.server_failed(ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed"))
+    await serving.settle(1)
+    serving.configure(config(database("app", PoolMode.SESSION), database("b")))
+    await serving.settle(1)
+    accepted = Store(serving.layout.data, serving.layout.run).accepted()
+    assert accepted is not None
+    assert (accepted.config.databases[0].pool_mode, accepted.detects_dead_clients) == (
+        PoolMode.SESSION,
+        False,
+    )
 
 
 async def test_a_crashed_engine_is_started_again_after_the_hold_and_told(serving: Pod) -> None:
