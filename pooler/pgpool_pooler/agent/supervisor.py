@@ -179,8 +179,9 @@ class Supervisor:
             if not settled:
                 # Many steps may follow each other before the next look.
                 self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
-            await self._carry_out(step)
-            return 0.0
+            done = await self._carry_out(step)
+            # What failed, or waits for its effect, would be repeated at once.
+            return BUSY_TICK_SECONDS if not done or isinstance(step, plan.AbortBusy) else 0.0
         self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
         self._enquire(view)
         acknowledged = self._acknowledgement.generation == self._grant.generation
@@ -361,16 +362,20 @@ class Supervisor:
             await self._engine.kill()
             self._ended(f"the engine did not answer for {MUTE_SECONDS:.0f} s and was ended")
 
-    async def _carry_out(self, step: plan.Step) -> None:
+    async def _carry_out(self, step: plan.Step) -> bool:
+        """Take a step; returns whether the engine took it."""
         log.info("step", step=type(step).__name__, detail=_detail(step))
         try:
             await self._do(step)
         except EngineRejected as rejected:
             self._reject(step, rejected)
+            return False
         except EngineError as error:
             self._engine_error = str(error)
             log.warning("step failed", step=type(step).__name__, error=str(error))
             self._may_have_done(step, error)
+            return False
+        return True
 
     def _may_have_done(self, step: plan.Step, error: EngineError) -> None:
         """The engine did not answer: it may have taken the command, or may yet."""

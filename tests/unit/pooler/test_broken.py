@@ -11,6 +11,7 @@ from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import MUTE_SECONDS, STABLE_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.metrics import exposition
 from pgpool_pooler.agent.store import AcceptedConfig, Store
+from pgpool_pooler.agent.supervisor import BUSY_TICK_SECONDS
 from pgpool_pooler.contract import Grant, Phase, PoolMode, UserRule
 from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
 
@@ -302,6 +303,32 @@ async def test_an_engine_that_was_ended_for_its_silence_is_waited_for(serving: P
     serving.engine.mute = False
     serving.engine.told.clear()
     await held_back(serving)
+
+
+async def test_a_step_that_the_engine_does_not_take_is_not_repeated_without_a_pause(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse() -> None:
+        raise EngineError("PAUSE: refused")
+
+    monkeypatch.setattr(serving.engine, "pause", refuse)
+    serving.give(grant({}, generation=2, cap=0))
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+
+
+async def test_what_a_cut_off_has_not_ended_yet_is_not_cut_off_again_without_a_pause(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain() -> None:
+        serving.engine.told.append("abort busy")
+
+    monkeypatch.setattr(serving.engine, "abort_busy", in_vain)
+    serving.engine.open = {"app": 1}
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle(1)
+    serving.clock.time += 40
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+    assert serving.engine.told[-1] == "abort busy"
 
 
 async def test_a_change_that_had_no_answer_counts_as_made_and_as_not_made(serving: Pod) -> None:

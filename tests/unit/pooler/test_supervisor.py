@@ -739,7 +739,7 @@ async def moved_with_force(pod: Pod, *, notices: bool) -> None:
     pod.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
     await pod.settle()
     pod.clock.time += 40
-    await pod.settle()
+    await pod.settle(0.1)
 
 
 async def test_a_move_is_not_acknowledged_while_the_old_server_has_not_noticed_what_was_closed(
