@@ -78,6 +78,7 @@ class Supervisor:
         self._sockets_seen_at = -math.inf
         self._wake = asyncio.Event()
         self._reach = Reachability()
+        self._reached: tuple[str, int] | None = None
         self._acknowledgement = Acknowledgement()
         self._memory = Memory()
         self._crowd = Crowd()
@@ -390,6 +391,7 @@ class Supervisor:
         match step:
             case plan.Start(setup):
                 self._store.engine_starts()
+                self._reaches(setup)
                 await self._engine.start(setup)
                 self._lives.started(self._clock.now())
                 self._in_force_is(setup)
@@ -427,8 +429,14 @@ class Supervisor:
             self._all_confirmed(setup.material.peers)
         self._in_force_is(setup)
         if moved:
-            self._reach = Reachability()
+            self._reaches(setup)
             self._enquiries.server_changed()
+
+    def _reaches(self, setup: Setup) -> None:
+        """What was known of another server says nothing of this one."""
+        server = setup.host, setup.port
+        if server != self._reached:
+            self._reached, self._reach = server, Reachability()
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup

@@ -683,6 +683,21 @@ async def test_an_outage_pauses_stays_ready_and_is_over_when_the_probe_says_so(s
     assert said.problems == ()
 
 
+@pytest.mark.parametrize("host", ["10.0.0.1", "10.0.0.2"])
+async def test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage(
+    serving: Pod, host: str
+) -> None:
+    serving.supervisor.server_failed(ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed"))
+    await serving.settle(1)
+    serving.engine.running = False
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host=host))
+    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    [server] = said.servers
+    same = host == "10.0.0.1"
+    assert (server.reachable, server.error) == ((False, "connect failed") if same else (None, ""))
+    assert serving.engine.paused is same
+
+
 async def test_while_ghosts_fill_the_limit_of_the_role_clients_wait_and_nobody_is_alarmed(
     serving: Pod,
 ) -> None:
