@@ -95,6 +95,29 @@ async def test_a_configuration_that_cannot_be_persisted_serves_is_told_and_is_pe
     assert kept.config_hash == said.config_hash
 
 
+async def test_a_secret_that_cannot_be_kept_is_used_is_told_and_is_kept_later(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pgpool_pooler.agent.inputs.write_durably", full)
+        serving.secret(username="app", password="new")
+        said = await serving.settle(2)
+    assert [(p.field, p.reason, "No space left" in p.text) for p in said.problems] == [
+        ("data", "NotPersisted", True)
+    ]
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.material.users[0].password == "new"
+    assert (await serving.settle(1)).problems == ()
+    serving.secret()
+    serving.boot()
+    await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.material.users[0].password == "new"
+
+
 def lose_the_disk(pod: Pod) -> None:
     shutil.rmtree(pod.layout.data)
     pod.layout.data.mkdir()
