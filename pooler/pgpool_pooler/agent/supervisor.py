@@ -90,6 +90,7 @@ class Supervisor:
         self._in_force: Setup | None = None
         self._refused_grant = ""
         self._refusals = 0
+        self._agent_error = ""
         self._engine_error = ""
         self._last_end = ""
         self._seen = True
@@ -143,11 +144,13 @@ class Supervisor:
     async def _safe_tick(self) -> float:
         """A tick whose failure is reported instead of ending process 1, and with it every client's connection."""
         try:
-            return await self.tick()
+            pause = await self.tick()
         except Exception as error:
             log.exception("tick failed")
-            self._engine_error = f"the agent failed: {type(error).__name__}: {error}"
+            self._agent_error = f"the agent failed: {type(error).__name__}: {error}"
             return TICK_SECONDS
+        self._agent_error = ""
+        return pause
 
     async def tick(self) -> float:
         """Look at everything, take one step, and say after how many seconds to look again."""
@@ -184,6 +187,9 @@ class Supervisor:
             # What failed, or waits for its effect, would be repeated at once.
             return BUSY_TICK_SECONDS if not done or isinstance(step, plan.AbortBusy) else 0.0
         self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
+        if view.in_force is None and not view.holding:
+            # None is wanted: what became of the last one is no problem any more.
+            self._engine_error = ""
         self._enquire(view)
         acknowledged = self._acknowledgement.generation == self._grant.generation
         if not settled or not acknowledged or plan.still_closing(view):
@@ -496,7 +502,7 @@ class Supervisor:
         if self._engine.running:
             await self._engine.kill()
         self._in_force, self._unsure = None, False
-        self._status = EngineStatus()
+        self._status, self._engine_error = EngineStatus(), ""
         if error is None and drain.result():
             self._lives.ended_clean(self._clock.now())
         else:
@@ -540,8 +546,8 @@ class Supervisor:
         if self._materials.unkept:
             text = f"{self._settings.identity.name}: {self._materials.unkept}"
             problems.append(Problem(field="data", text=text, reason="NotPersisted"))
-        if self._engine_error:
-            problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
+        if error := self._agent_error or self._engine_error:
+            problems.append(Problem(field="engine", text=error, reason="EngineFailed"))
         elif self._lives.crash_loop and self._last_end:
             problems.append(Problem(field="engine", text=self._last_end, reason="EngineFailed"))
         return (*problems, *self._enquiries.problems)

@@ -1011,6 +1011,37 @@ async def test_a_failure_of_the_agent_itself_is_told_and_does_not_end_process_1(
     assert [problem.text for problem in state(serving.supervisor.facts()).problems] == [
         "the agent failed: RuntimeError: unforeseen"
     ]
+    monkeypatch.undo()
+    await serving.supervisor._safe_tick()
+    assert state(serving.supervisor.facts()).problems == ()
+
+
+async def test_a_failure_of_the_agent_that_has_passed_is_not_told_of_a_pod_without_an_engine(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Inputs, "read", lambda _: 1 / 0)
+        await pod.supervisor._safe_tick()
+    assert [problem.reason for problem in state(pod.supervisor.facts()).problems] == ["EngineFailed"]
+    await pod.supervisor._safe_tick()
+    assert state(pod.supervisor.facts()).problems == ()
+
+
+async def test_that_an_engine_crashed_is_not_told_any_more_once_none_is_wanted(serving: Pod) -> None:
+    serving.engine.running = False
+    serving.give(grant({}, generation=2, cap=0))
+    assert [problem.reason for problem in (await serving.settle(1)).problems] == ["EngineFailed"]
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 1)).problems == ()
+
+
+async def test_an_engine_that_did_not_answer_and_has_drained_is_no_problem(serving: Pod) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    serving.engine.mute = True
+    await serving.settle(1)
+    serving.engine.mute = False
+    await drained(serving)
+    assert state(serving.supervisor.facts()).problems == ()
 
 
 async def drained(pod: Pod) -> None:
