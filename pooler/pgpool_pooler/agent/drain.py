@@ -1,4 +1,4 @@
-"""Leaving without failing a client: the end of a pod, of an engine, of a granted turn."""
+"""Leaving without failing a client: the end of a pod, or of an engine."""
 
 import asyncio
 import contextlib

@@ -154,8 +154,6 @@ def _without_restart(view: View) -> View:
 
 
 def _start(view: View) -> Step:
-    if view.grant.mode is Mode.DRAIN:
-        return Idle("drained")
     if view.server.cap == 0 or not shares(view):
         return Idle("no connections granted")
     if view.holding:
@@ -255,7 +253,7 @@ def obeyed_by_nothing(grant: Grant, *, takes_away: bool) -> bool:
 
     One that gives is not, as it is not in force: who has no use for what it has would be given more.
     """
-    return takes_away or grant.servers[0].cap == 0 or grant.mode is Mode.DRAIN
+    return takes_away or grant.servers[0].cap == 0
 
 
 def settled(view: View) -> bool:
@@ -263,7 +261,7 @@ def settled(view: View) -> bool:
     earlier engines are gone."""
     if view.in_force is None:
         return obeyed_by_nothing(view.grant, takes_away=view.takes_away)
-    if view.grant.mode is Mode.DRAIN or moving(view):
+    if moving(view):
         return False
     if view.server.cap == 0 or view.grant.mode is Mode.PAUSE:
         if not view.status.paused or view.status.open > 0:

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from pgpool_pooler.contract import Grant, Mode, Peers, Problem
+from pgpool_pooler.contract import Grant, Peers, Problem
 from pgpool_pooler.engines.base import (
     Engine,
     EngineError,
@@ -485,8 +485,7 @@ class Supervisor:
         self.wake()
 
     def _should_drain(self) -> bool:
-        asked = self._leaving or (self._grant is not None and self._grant.mode is Mode.DRAIN)
-        return self._drain is not None or (asked and self._in_force is not None)
+        return self._drain is not None or (self._leaving and self._in_force is not None)
 
     async def _drive_drain(self) -> None:
         if self._drain is None:

@@ -55,10 +55,6 @@ def test_no_engine_starts_without_connections_because_0_means_unlimited_to_it() 
     assert isinstance(decide(view(grant({"unknown": 3}), None)), Idle)
 
 
-def test_a_drained_pod_does_not_start_again() -> None:
-    assert decide(view(grant({"a": 1}, mode=Mode.DRAIN), None)) == Idle("drained")
-
-
 def test_an_engine_that_ends_shrinks_whatever_else_there_were_to_do_and_does_nothing_else() -> None:
     busy = {"a": 2, "b": 2}
     for also in ({"restart_needed": True}, {"outage": True}, {}):

@@ -419,11 +419,11 @@ async def test_a_crash_in_the_middle_of_closing_is_told_and_the_next_engine_has_
 
 async def test_a_pod_that_is_drained_in_the_middle_of_closing_rests(serving: Pod) -> None:
     await shrunk(serving)
-    serving.give(grant({"app": 2, "b": 1}, generation=3, mode=Mode.DRAIN))
+    serving.supervisor.leave()
     await serving.settle()
     await drained(serving)
     said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
-    assert (said.acknowledged, said.problems) == (3, ())
+    assert (said.phase, said.acknowledged, said.problems) == (Phase.STOPPED, 2, ())
     assert await serving.supervisor.tick() == 1.0
 
 
@@ -968,29 +968,6 @@ async def test_an_engine_that_drains_for_a_restart_still_shrinks(serving: Pod) -
     assert serving.engine.told == [("apply", {"app": 1, "b": 1})]
 
 
-async def test_a_drain_grant_ends_the_engine_and_is_acknowledged_when_nothing_can_be_left(
-    serving: Pod,
-) -> None:
-    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.DRAIN))
-    await serving.settle()
-    await drained(serving)
-    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
-    assert (said.phase, said.acknowledged, said.ready) == (Phase.STOPPED, 2, False)
-    assert not serving.engine.running
-
-
-async def test_a_drain_grant_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed(
-    serving: Pod,
-) -> None:
-    serving.unconfirmed = 4
-    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.DRAIN))
-    await serving.settle()
-    await drained(serving)
-    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 5)).acknowledged == 1
-    serving.unconfirmed = 0
-    assert (await serving.settle(1)).acknowledged == 2
-
-
 async def test_an_engine_that_stays_mute_is_ended(serving: Pod) -> None:
     serving.engine.mute = True
     said = await serving.settle(1)
@@ -1177,10 +1154,13 @@ async def test_what_the_monitor_counted_is_reported_of_the_server_that_is_in_for
     assert serving.enquiries.counts > 0
 
 
-@pytest.mark.parametrize("mode", [Mode.PAUSE, Mode.DRAIN])
-async def test_a_pod_that_is_paused_or_leaves_does_not_look(serving: Pod, mode: Mode) -> None:
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_pod_that_is_paused_or_leaves_does_not_look(serving: Pod, *, leaves: bool) -> None:
     assert serving.enquiries.queues
-    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=mode))
+    if leaves:
+        serving.supervisor.leave()
+    else:
+        serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.PAUSE))
     await serving.supervisor.tick()
     serving.enquiries.queues.clear()
     await serving.settle(1)
