@@ -196,14 +196,14 @@ def _databases(view: View, now: Setup) -> Step | None:
 
 def _limits(view: View, now: Setup) -> Step | None:
     following = next_limits(
-        now.limits, _reachable(view, now), view.status.opened, view.server.cap, view.lately.open
+        now.limits, _target_limits(view, now), view.status.opened, view.server.cap, view.lately.open
     )
     limits = {name: limit for name, limit in following.items() if limit > 0 or _still_held(view, now, name)}
     setup = _setup(view, limits)
     return Apply(setup) if setup != now or view.unsure else None
 
 
-def _reachable(view: View, now: Setup) -> Mapping[str, int]:
+def _target_limits(view: View, now: Setup) -> Mapping[str, int]:
     """The shares; a database that goes keeps its limit until the engine cannot open more there."""
     wanted = shares(view)
     closing = {

@@ -131,7 +131,7 @@ class Supervisor:
 
     async def run(self) -> bool:
         """Work until the pod has been drained after `leave`; returns whether it has left no backend that works."""
-        while not (self._leaving and self._drained()):
+        while not (self._leaving and self._may_end()):
             pause = await self._safe_tick()
             async with self.changed:
                 self.changed.notify_all()
@@ -526,7 +526,7 @@ class Supervisor:
         self._accepts = False
         return await drain(self._engine, end - self._clock.now(), self._clock)
 
-    def _drained(self) -> bool:
+    def _may_end(self) -> bool:
         """Whether the pod may end: what it closed and the server does not know yet, nobody could see after it."""
         if self._drain is not None or self._in_force is not None:
             return False

@@ -1,5 +1,5 @@
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement
 from pgpool_pooler.agent.crowd import WINDOW_SECONDS, Crowd
@@ -208,7 +208,9 @@ async def test_an_engine_that_did_not_hear_that_it_is_to_finish_is_told_again() 
     assert 1030 <= clock.now() < 1031
 
 
-def unheard_once(command: Callable[[], Awaitable[Answer]]) -> Callable[[], Awaitable[Answer]]:
+def unheard_once(
+    command: Callable[[], Coroutine[Any, Any, Answer]],
+) -> Callable[[], Coroutine[Any, Any, Answer]]:
     """The command, which has no answer at the first time: another one's timeout closed the console under it."""
     times = iter([1])
 
