@@ -1,11 +1,12 @@
-"""Leaving without failing a client: the end of a pod, of an engine, of a granted turn."""
+"""Leaving without failing a client: the end of a pod, or of an engine."""
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable
 from typing import Final, Protocol
 
-from pgpool_pooler.engines.base import Engine, EngineError, EngineStatus
+from pgpool_pooler.engines.base import Engine, EngineError
 
 UNREADY_SECONDS: Final = 5.0
 """After /readyz fails, clients still arrive until every node has taken the pod out of the Service."""
@@ -45,12 +46,9 @@ async def drain(engine: Engine, seconds: float, clock: Clock) -> bool:
     """
     start = clock.now()
     try:
-        # An engine on its way out need not answer; that it is gone in the end is what counts.
-        with contextlib.suppress(EngineError):
-            await engine.stop_accepting()
-            await _until(engine, start + seconds / 2, clock, clients_too=True)
-            if engine.running:
-                await engine.finish()
+        await _heard(engine.stop_accepting())
+        await _until(engine, start + seconds / 2, clock, clients_too=True)
+        await _finish(engine, start + seconds, clock)
         await _until(engine, start + seconds, clock, clients_too=False)
         if engine.running:
             await _cut_off(engine)
@@ -59,6 +57,24 @@ async def drain(engine: Engine, seconds: float, clock: Clock) -> bool:
         if engine.running:
             await engine.kill()
     return await engine.ended_clean()
+
+
+async def _heard(command: Awaitable[None]) -> bool:
+    """Whether the engine answered. One on its way out need not; that it is gone in the end is what counts.
+
+    One that is only slow has the rest of its time all the same: what waits for it must not be cut off for that.
+    """
+    try:
+        await command
+    except EngineError:
+        return False
+    return True
+
+
+async def _finish(engine: Engine, deadline: float, clock: Clock) -> None:
+    """Until it was heard: else transactions would start until the deadline, and those would be cut off."""
+    while engine.running and not await _heard(engine.finish()) and clock.now() < deadline:
+        await clock.sleep(_POLL_SECONDS)
 
 
 async def _cut_off(engine: Engine) -> None:
@@ -71,10 +87,14 @@ async def _cut_off(engine: Engine) -> None:
 
 async def _until(engine: Engine, deadline: float, clock: Clock, *, clients_too: bool) -> None:
     while engine.running and clock.now() < deadline:
-        if clients_too and (await _status(engine)).clients == 0:
+        if clients_too and await _without_clients(engine):
             return
         await clock.sleep(_POLL_SECONDS)
 
 
-async def _status(engine: Engine) -> EngineStatus:
-    return await engine.observe() if engine.running else EngineStatus()
+async def _without_clients(engine: Engine) -> bool:
+    """Whether the last client has left; without an answer nobody knows."""
+    try:
+        return (await engine.observe()).clients == 0
+    except EngineError:
+        return False

@@ -60,6 +60,12 @@ def may_have_been_followed(first: Grant) -> bool:
     return first.generation > 1
 
 
+def takes_away(new: Grant, held: Grant) -> bool:
+    """Whether no server is granted more than before: a pod that runs nothing obeys it already."""
+    before = {(server.host, server.port): server.cap for server in held.servers}
+    return all(server.cap <= before.get((server.host, server.port), 0) for server in new.servers)
+
+
 def _against_held(offered: Grant, held: Grant | None) -> Verdict:
     if held is None or offered.generation > held.generation:
         return Accepted(offered)

@@ -62,6 +62,7 @@ class Lives:
         self.started_at = now
         self._mute_since: float | None = None
         self._hold_until = now
+        self._ending_until = now
         self._left_until = now
         if lived_before:
             self.ended(now, detects_dead_clients=detects_dead_clients)
@@ -69,6 +70,11 @@ class Lives:
     def holding(self, now: float) -> bool:
         """Whether an engine may not start yet."""
         return now < self._hold_until
+
+    def ending(self, now: float) -> bool:
+        """Whether backends that an engine has left may still be there, as far as a hold tells: what they had is not
+        given back yet. It is not `holding`, which puts off a start, also after a crash that left none."""
+        return now < self._ending_until
 
     def started(self, now: float) -> None:
         """An engine has started."""
@@ -89,12 +95,25 @@ class Lives:
 
     def ended(self, now: float, *, detects_dead_clients: bool) -> None:
         """An engine has ended that may have left backends that work."""
-        hold = hold_seconds(detects_dead_clients=detects_dead_clients)
-        self._wait(now + hold)
-        self._left_until = max(self._left_until, now + hold if detects_dead_clients else math.inf)
+        self.cut_off(now, detects_dead_clients=detects_dead_clients)
+        self._wait(now + hold_seconds(detects_dead_clients=detects_dead_clients))
+
+    def cut_off(self, now: float, *, detects_dead_clients: bool) -> None:
+        """Backends that work were left by an engine that runs on."""
+        until = now + hold_seconds(detects_dead_clients=detects_dead_clients)
+        self._ending_until = max(self._ending_until, until)
+        self._left_until = max(self._left_until, until if detects_dead_clients else math.inf)
+
+    def given_up(self, *, detects_dead_clients: bool) -> None:
+        """The kernel stopped telling the server that a connection is closed. A server that does not look for dead
+        clients keeps its backend, for hours or for good: nobody can say any more that it is gone."""
+        self._left_until = math.inf
+        if not detects_dead_clients:
+            self._ending_until = math.inf
 
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
+        self._ending_until = max(self._ending_until, now + HOLD_SECONDS)
         self._wait(now + HOLD_SECONDS)
 
     def left_nothing(self, now: float) -> bool:

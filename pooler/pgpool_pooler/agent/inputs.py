@@ -65,6 +65,7 @@ class Inputs:
         self._tls = {"client": Mount(layout.client_tls), "server": Mount(layout.server_tls)}
         self._good_path = layout.run / _GOOD_SECRETS
         self._good = _load_good(self._good_path)
+        self._unkept = False
         self._current = accepted
 
     @property
@@ -86,7 +87,7 @@ class Inputs:
             return Reading(grant, None, "no configuration yet: waiting for the operator", version, problems)
         users, blocked, found = self._take_secrets(self._current.config, mounted, certificates)
         monitor, unwatched = self._take_monitor(self._current.config, watcher)
-        problems += (*found, *unwatched)
+        problems += (*found, *unwatched, *self._write_good())
         if blocked:
             return Reading(grant, None, "; ".join(p.text for p in blocked), version, problems)
         return Reading(grant, self._material(self._current, users, monitor), "", version, problems)
@@ -185,14 +186,24 @@ class Inputs:
         )
 
     def _keep(self, key: str, files: Mapping[str, bytes]) -> None:
-        if self._good.get(key) == files:
-            return
-        self._good[key] = dict(files)
+        if self._good.get(key) != files:
+            self._good[key], self._unkept = dict(files), True
+
+    def _write_good(self) -> tuple[Problem, ...]:
+        """Bring what is good to the memory that outlives the container, unless it is there; the pod works on."""
+        if not self._unkept:
+            return ()
         encoded = {
             name: {file: base64.b64encode(content).decode() for file, content in kept.items()}
             for name, kept in self._good.items()
         }
-        write_durably(self._good_path, json.dumps(encoded).encode())
+        try:
+            write_durably(self._good_path, json.dumps(encoded).encode())
+        except OSError as error:
+            text = f"{self._identity.name}: its Secrets cannot be kept, free the pod's memory volume: {error}"
+            return (Problem(field="data", text=text, reason="NotPersisted"),)
+        self._unkept = False
+        return ()
 
 
 def _side(problem: Problem) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pgpool_pooler.engines.base import Material
+from pgpool_pooler.engines.base import Material, Setup
 
 from .store import AcceptedConfig, Store
 
@@ -44,18 +44,22 @@ class Materials:
             self._refused = []
         return in_force or offered
 
-    def accept(self, material: Material) -> None:
-        """The engine runs with it; it survives a restart of the container."""
+    def accept(self, setup: Setup) -> None:
+        """The engine runs with it; it survives a restart of the container. In another mode, and of another server,
+        nothing is known of what that does about dead clients."""
+        material, place = setup.material, (setup.pool_mode, setup.host, setup.port)
         if material == self._offered:
             # What it was refused for has passed: a port that was taken, a file that was not there.
             self._refused, self.refusal = [], ""
         now = self.accepted
-        if now is None or (now.config_hash, now.peers) != (material.config_hash, material.peers):
+        taken = material.config_hash, material.peers, place
+        if now is None or (now.config_hash, now.peers, now.place) != taken:
             self.accepted = AcceptedConfig(
                 config_hash=material.config_hash,
                 config=material.config,
                 peers=material.peers,
-                detects_dead_clients=self.detects_dead_clients,
+                detects_dead_clients=self.detects_dead_clients and now is not None and now.place == place,
+                place=place,
             )
             self._keep()
 

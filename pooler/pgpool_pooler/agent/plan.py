@@ -88,6 +88,8 @@ class View:
     """The server does not take connections."""
     unsure: bool = False
     """A change had no answer; `in_force` has the highest limits that the engine may have."""
+    takes_away: bool = False
+    """The grant allows no more than the one before it."""
     move_overdue: bool = False
     """What runs on the server that the pod has to leave has had its time."""
     restart_needed: bool = False
@@ -152,8 +154,6 @@ def _without_restart(view: View) -> View:
 
 
 def _start(view: View) -> Step:
-    if view.grant.mode is Mode.DRAIN:
-        return Idle("drained")
     if view.server.cap == 0 or not shares(view):
         return Idle("no connections granted")
     if view.holding:
@@ -196,14 +196,14 @@ def _databases(view: View, now: Setup) -> Step | None:
 
 def _limits(view: View, now: Setup) -> Step | None:
     following = next_limits(
-        now.limits, _reachable(view, now), view.status.opened, view.server.cap, view.lately.open
+        now.limits, _target_limits(view, now), view.status.opened, view.server.cap, view.lately.open
     )
     limits = {name: limit for name, limit in following.items() if limit > 0 or _still_held(view, now, name)}
     setup = _setup(view, limits)
     return Apply(setup) if setup != now or view.unsure else None
 
 
-def _reachable(view: View, now: Setup) -> Mapping[str, int]:
+def _target_limits(view: View, now: Setup) -> Mapping[str, int]:
     """The shares; a database that goes keeps its limit until the engine cannot open more there."""
     wanted = shares(view)
     closing = {
@@ -248,11 +248,20 @@ def over_limit(view: View) -> bool:
     return exceeded(view.in_force.limits, view.status.opened)
 
 
+def obeyed_by_nothing(grant: Grant, *, takes_away: bool) -> bool:
+    """Whether a grant is obeyed where no engine runs: the next one starts within it.
+
+    One that gives is not, as it is not in force: who has no use for what it has would be given more.
+    """
+    return takes_away or grant.servers[0].cap == 0
+
+
 def settled(view: View) -> bool:
-    """Whether the grant is in force and drained: what is acknowledged, once it has lasted."""
+    """Whether the grant is in force and drained: what is acknowledged, once that has lasted and the backends of
+    earlier engines are gone."""
     if view.in_force is None:
-        return (view.server.cap == 0 or view.grant.mode is Mode.DRAIN) and not view.holding
-    if view.grant.mode is Mode.DRAIN or moving(view):
+        return obeyed_by_nothing(view.grant, takes_away=view.takes_away)
+    if moving(view):
         return False
     if view.server.cap == 0 or view.grant.mode is Mode.PAUSE:
         if not view.status.paused or view.status.open > 0:

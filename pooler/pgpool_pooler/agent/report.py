@@ -61,8 +61,6 @@ def unready(facts: Facts) -> str:
         return "no grant yet: waiting for the operator"
     if facts.missing and facts.in_force is None:
         return facts.missing
-    if facts.grant.mode is Mode.DRAIN:
-        return "drained"
     if facts.grant.servers[0].cap == 0:
         return "no connections granted"
     if not facts.running:
@@ -81,7 +79,7 @@ def phase(facts: Facts) -> Phase:
     if facts.grant is None or facts.holding or (facts.missing and not facts.running):
         return Phase.GATED
     if not facts.running:
-        return Phase.STOPPED if facts.grant.mode is Mode.DRAIN else Phase.STARTING
+        return Phase.STARTING
     if facts.grant.mode is Mode.PAUSE or facts.grant.servers[0].cap == 0:
         return Phase.PAUSED
     return Phase.SERVING if facts.warm else Phase.STARTING

@@ -70,9 +70,11 @@ def _tell_the_kubelet(termination_log: Path) -> None:
 
 
 def _on_signals(supervisor: Supervisor) -> None:
+    """Hear them from now on, and what came while the image's entry point had them blocked; no child has them so."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 
 
 def _raise_file_limit() -> None:

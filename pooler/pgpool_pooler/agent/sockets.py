@@ -24,7 +24,8 @@ UNCONFIRMED: Final = ("04", "09", "0B")
 """FIN_WAIT1, LAST_ACK and CLOSING, as the tables have them (include/net/tcp_states.h)."""
 GIVEN_UP_SECONDS: Final = 20.0
 """What was not confirmed for so long, the kernel may have given up telling: deadPeerSeconds is 25 or more. The
-server has then given up itself only where it was told UNHEARD_SECONDS, which it is not in session mode."""
+server has then given up itself only where it was told UNHEARD_SECONDS, which it is not in session mode: there, what
+the backend had is not given back any more."""
 _TABLES: Final = ("tcp", "tcp6")
 _PROC_NET: Final = Path("/proc/net")
 _LINE: Final = re.compile(

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pgpool_pooler.contract import Grant, Peers, PoolConfig
+from pgpool_pooler.contract import Grant, Peers, PoolConfig, PoolMode
 from pgpool_pooler.files import write_durably
 
 _GRANT: Final = "grant.json"
@@ -21,6 +21,8 @@ class AcceptedConfig(BaseModel):
     config: PoolConfig
     peers: Peers
     detects_dead_clients: bool = False
+    place: tuple[PoolMode, str, int] | None = None
+    """The mode, and the server's host and port, that `detects_dead_clients` was read for."""
 
 
 class Store:

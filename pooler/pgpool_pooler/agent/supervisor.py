@@ -3,13 +3,14 @@ and takes one step towards it. Events only wake it up; it never depends on havin
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from pgpool_pooler.contract import Grant, Mode, Peers, Problem
+from pgpool_pooler.contract import Grant, Peers, Problem
 from pgpool_pooler.engines.base import (
     Engine,
     EngineError,
@@ -73,19 +74,23 @@ class Supervisor:
         self._unconfirmed_ends = unconfirmed_ends
         self._unconfirmed = 0
         self._unconfirmed_since = 0.0
-        self._given_up = False
+        self._unconfirmed_is_detected = False
+        self._sockets_seen_at = -math.inf
         self._wake = asyncio.Event()
         self._reach = Reachability()
+        self._reached: tuple[str, int] | None = None
         self._acknowledgement = Acknowledgement()
         self._memory = Memory()
         self._crowd = Crowd()
         self._grant = store.grant()
+        self._takes_away = False
         self._materials = Materials(store)
         self._reading = Reading("", None, "starting", "", ())
         self._status = EngineStatus()
         self._in_force: Setup | None = None
         self._refused_grant = ""
         self._refusals = 0
+        self._agent_error = ""
         self._engine_error = ""
         self._last_end = ""
         self._seen = True
@@ -126,7 +131,7 @@ class Supervisor:
 
     async def run(self) -> bool:
         """Work until the pod has been drained after `leave`; returns whether it has left no backend that works."""
-        while not (self._leaving and self._drained()):
+        while not (self._leaving and self._may_end()):
             pause = await self._safe_tick()
             async with self.changed:
                 self.changed.notify_all()
@@ -134,16 +139,18 @@ class Supervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
-        return self._lives.left_nothing(self._clock.now()) and not self._given_up
+        return self._lives.left_nothing(self._clock.now())
 
     async def _safe_tick(self) -> float:
         """A tick whose failure is reported instead of ending process 1, and with it every client's connection."""
         try:
-            return await self.tick()
+            pause = await self.tick()
         except Exception as error:
             log.exception("tick failed")
-            self._engine_error = f"the agent failed: {type(error).__name__}: {error}"
+            self._agent_error = f"the agent failed: {type(error).__name__}: {error}"
             return TICK_SECONDS
+        self._agent_error = ""
+        return pause
 
     async def tick(self) -> float:
         """Look at everything, take one step, and say after how many seconds to look again."""
@@ -156,7 +163,13 @@ class Supervisor:
             await self._drive_drain()
         in_force = self._in_force.material if self._in_force is not None else None
         material = self._materials.choose(self._reading.material, in_force)
-        if self._grant is None or material is None:
+        newest = material or self._materials.accepted
+        peers = newest.peers if newest is not None else Peers()
+        self._watch_closings(peers)
+        if self._grant is None:
+            return TICK_SECONDS
+        if material is None:
+            self._look_without_material(self._grant, peers)
             return TICK_SECONDS
         if not self._seen:
             # What it was like before says nothing of now, and it would not hear a command.
@@ -170,9 +183,13 @@ class Supervisor:
             if not settled:
                 # Many steps may follow each other before the next look.
                 self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
-            await self._carry_out(step)
-            return 0.0
+            done = await self._carry_out(step)
+            # What failed, or waits for its effect, would be repeated at once.
+            return BUSY_TICK_SECONDS if not done or isinstance(step, plan.AbortBusy) else 0.0
         self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
+        if view.in_force is None and not view.holding:
+            # None is wanted: what became of the last one is no problem any more.
+            self._engine_error = ""
         self._enquire(view)
         acknowledged = self._acknowledgement.generation == self._grant.generation
         if not settled or not acknowledged or plan.still_closing(view):
@@ -187,23 +204,44 @@ class Supervisor:
             return plan.Idle()
         return plan.serve_on(view) if self._accepts else plan.shrink(view)
 
+    def _look_without_material(self, grant: Grant, peers: Peers) -> None:
+        """Nothing can run, perhaps for long: what is taken away is given back all the same."""
+        settled = plan.obeyed_by_nothing(grant, takes_away=self._takes_away) and self._all_ended(peers)
+        self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
+
     def _settled(self, view: plan.View) -> bool:
         """Whether the grant is in force and drained, to the server too. Sockets are looked at last, and seldom."""
         if not plan.settled(view):
             return False
         acknowledged = self._acknowledgement.generation == view.grant.generation
-        return acknowledged or self._all_confirmed(view.material.peers)
+        return acknowledged or self._all_ended(view.material.peers)
+
+    def _all_ended(self, peers: Peers) -> bool:
+        """Whether the backends of all that was closed are gone, as far as anybody knows."""
+        return self._all_confirmed(peers) and not self._lives.ending(self._clock.now())
 
     def _all_confirmed(self, peers: Peers) -> bool:
         """Whether the servers know of everything that was closed, or the kernel has given up telling them."""
         now, before = self._clock.now(), self._unconfirmed
+        self._sockets_seen_at = now
         self._unconfirmed = self._unconfirmed_ends(peers.addresses.values())
         if self._unconfirmed and not before:
             self._unconfirmed_since = now
+            self._unconfirmed_is_detected = self._materials.detects_dead_clients
             log.info("waiting until the server has noticed what was closed", connections=self._unconfirmed)
-        if before and not self._unconfirmed:
-            self._given_up = self._given_up or now - self._unconfirmed_since >= GIVEN_UP_SECONDS
+        if before and not self._unconfirmed and now - self._unconfirmed_since >= GIVEN_UP_SECONDS:
+            log.warning("the server may never have noticed what was closed", connections=before)
+            self._lives.given_up(detects_dead_clients=self._unconfirmed_is_detected)
         return not self._unconfirmed
+
+    def _watch_closings(self, peers: Peers) -> None:
+        """Look once a second where one would be missed of which the kernel gives up telling the server: while the
+        engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
+        ending = self._drain is not None or self._in_force is None
+        obeyed = self._grant is None or self._acknowledgement.generation == self._grant.generation
+        missed = self._unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients)
+        if missed and self._clock.now() - self._sockets_seen_at >= TICK_SECONDS:
+            self._all_confirmed(peers)
 
     def _holding(self, material: Material) -> bool:
         """Whether backends of an earlier engine may exist."""
@@ -268,6 +306,7 @@ class Supervisor:
             return grants.Refused(f"cannot be persisted, free the pod's volume for its data: {error}")
         if self._grant is None and grants.may_have_been_followed(verdict.grant):
             self._lives.ended(self._clock.now(), detects_dead_clients=False)
+        self._takes_away = self._grant is not None and grants.takes_away(verdict.grant, self._grant)
         self._grant, self._busy_since = verdict.grant, None
         log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
         return verdict
@@ -281,6 +320,7 @@ class Supervisor:
             status=replace(status, crowd=self._crowd.look(status.crowd, now)),
             lately=self._memory.look(status, self._in_force, now),
             holding=self._holding(material),
+            takes_away=self._takes_away,
             outage=self._reach.outage,
             unsure=self._unsure,
         )
@@ -329,16 +369,20 @@ class Supervisor:
             await self._engine.kill()
             self._ended(f"the engine did not answer for {MUTE_SECONDS:.0f} s and was ended")
 
-    async def _carry_out(self, step: plan.Step) -> None:
+    async def _carry_out(self, step: plan.Step) -> bool:
+        """Take a step; returns whether the engine took it."""
         log.info("step", step=type(step).__name__, detail=_detail(step))
         try:
             await self._do(step)
         except EngineRejected as rejected:
             self._reject(step, rejected)
+            return False
         except EngineError as error:
             self._engine_error = str(error)
             log.warning("step failed", step=type(step).__name__, error=str(error))
             self._may_have_done(step, error)
+            return False
+        return True
 
     def _may_have_done(self, step: plan.Step, error: EngineError) -> None:
         """The engine did not answer: it may have taken the command, or may yet."""
@@ -353,6 +397,7 @@ class Supervisor:
         match step:
             case plan.Start(setup):
                 self._store.engine_starts()
+                self._reaches(setup)
                 await self._engine.start(setup)
                 self._lives.started(self._clock.now())
                 self._in_force_is(setup)
@@ -369,21 +414,39 @@ class Supervisor:
             case plan.Revive(database):
                 await self._engine.revive(database)
             case plan.AbortBusy():
-                await self._engine.abort_busy()
+                await self._abort_busy()
             case plan.Restart():
                 self._begin_drain(unready_seconds=0.0)
+
+    async def _abort_busy(self) -> None:
+        """With or without an answer it may have cut off queries, which the server may yet work on."""
+        detects = self._materials.detects_dead_clients
+        try:
+            await self._engine.abort_busy()
+        finally:
+            self._lives.cut_off(self._clock.now(), detects_dead_clients=detects)
 
     def _applied(self, setup: Setup) -> None:
         before = self._in_force
         self._unsure = False
+        moved = before is not None and (before.host, before.port) != (setup.host, setup.port)
+        if moved:
+            # What is unconfirmed now the old server has to notice, of which more is known now than after this.
+            self._all_confirmed(setup.material.peers)
         self._in_force_is(setup)
-        if before is not None and (before.host, before.port) != (setup.host, setup.port):
-            self._reach = Reachability()
+        if moved:
+            self._reaches(setup)
             self._enquiries.server_changed()
+
+    def _reaches(self, setup: Setup) -> None:
+        """What was known of another server says nothing of this one."""
+        server = setup.host, setup.port
+        if server != self._reached:
+            self._reached, self._reach = server, Reachability()
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup
-        self._materials.accept(setup.material)
+        self._materials.accept(setup)
         if before is None or before.material.logins != setup.material.logins:
             self._reach.retry_logins()
 
@@ -409,9 +472,10 @@ class Supervisor:
             if self._drain is None:
                 self._enquiries.look(view.in_force, self._status.queues, now)
                 self._enquiries.count(view.in_force, now)
-        identity = self._enquiries.identity
-        if identity is not None:
-            self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
+            # Not while it is paused: the identity is not asked anew then, and may be of another mode.
+            identity = self._enquiries.identity
+            if identity is not None:
+                self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
 
     def _probed(self, answer: Answer) -> None:
         if (answer is Answer.ACCEPTS) is self._reach.outage:
@@ -421,8 +485,7 @@ class Supervisor:
         self.wake()
 
     def _should_drain(self) -> bool:
-        asked = self._leaving or (self._grant is not None and self._grant.mode is Mode.DRAIN)
-        return self._drain is not None or (asked and self._in_force is not None)
+        return self._drain is not None or (self._leaving and self._in_force is not None)
 
     async def _drive_drain(self) -> None:
         if self._drain is None:
@@ -438,7 +501,7 @@ class Supervisor:
         if self._engine.running:
             await self._engine.kill()
         self._in_force, self._unsure = None, False
-        self._status = EngineStatus()
+        self._status, self._engine_error = EngineStatus(), ""
         if error is None and drain.result():
             self._lives.ended_clean(self._clock.now())
         else:
@@ -450,7 +513,6 @@ class Supervisor:
     def _begin_drain(self, unready_seconds: float) -> None:
         log.info("draining", seconds=self._settings.drain_seconds)
         self._engine.expect_end()
-        self._given_up = False
         self._accepts = True
         self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
         self._drain.add_done_callback(lambda _: self.wake())
@@ -464,7 +526,7 @@ class Supervisor:
         self._accepts = False
         return await drain(self._engine, end - self._clock.now(), self._clock)
 
-    def _drained(self) -> bool:
+    def _may_end(self) -> bool:
         """Whether the pod may end: what it closed and the server does not know yet, nobody could see after it."""
         if self._drain is not None or self._in_force is not None:
             return False
@@ -483,8 +545,8 @@ class Supervisor:
         if self._materials.unkept:
             text = f"{self._settings.identity.name}: {self._materials.unkept}"
             problems.append(Problem(field="data", text=text, reason="NotPersisted"))
-        if self._engine_error:
-            problems.append(Problem(field="engine", text=self._engine_error, reason="EngineFailed"))
+        if error := self._agent_error or self._engine_error:
+            problems.append(Problem(field="engine", text=error, reason="EngineFailed"))
         elif self._lives.crash_loop and self._last_end:
             problems.append(Problem(field="engine", text=self._last_end, reason="EngineFailed"))
         return (*problems, *self._enquiries.problems)

@@ -16,7 +16,6 @@ class Mode(StrEnum):
 
     SERVE = "serve"
     PAUSE = "pause"
-    DRAIN = "drain"
 
 
 class ServerGrant(Wire):

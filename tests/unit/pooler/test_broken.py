@@ -11,6 +11,7 @@ from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import MUTE_SECONDS, STABLE_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.metrics import exposition
 from pgpool_pooler.agent.store import AcceptedConfig, Store
+from pgpool_pooler.agent.supervisor import BUSY_TICK_SECONDS
 from pgpool_pooler.contract import Grant, Phase, PoolMode, UserRule
 from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
 
@@ -94,6 +95,29 @@ async def test_a_configuration_that_cannot_be_persisted_serves_is_told_and_is_pe
     assert kept.config_hash == said.config_hash
 
 
+async def test_a_secret_that_cannot_be_kept_is_used_is_told_and_is_kept_later(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pgpool_pooler.agent.inputs.write_durably", full)
+        serving.secret(username="app", password="new")
+        said = await serving.settle(2)
+    assert [(p.field, p.reason, "No space left" in p.text) for p in said.problems] == [
+        ("data", "NotPersisted", True)
+    ]
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.material.users[0].password == "new"
+    assert (await serving.settle(1)).problems == ()
+    serving.secret()
+    serving.boot()
+    await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.material.users[0].password == "new"
+
+
 def lose_the_disk(pod: Pod) -> None:
     shutil.rmtree(pod.layout.data)
     pod.layout.data.mkdir()
@@ -165,6 +189,48 @@ async def test_a_pod_without_an_engine_gives_its_connections_back_only_when_its_
     said = await serving.settle(UNDETECTED_HOLD_SECONDS - 0.1)
     assert (said.generation, said.acknowledged) == (2, 1)
     assert (await serving.settle(1)).acknowledged == 2
+
+
+@pytest.fixture
+async def without_secret(tmp_path: Path) -> Pod:
+    """A pod that is granted something and has nothing to run with."""
+    pod = Pod(tmp_path)
+    pod.configure(config())
+    pod.give(grant({"app": 6}))
+    await pod.settle(3)
+    return pod
+
+
+async def test_a_pod_that_cannot_start_gives_back_what_is_taken_away(without_secret: Pod) -> None:
+    without_secret.give(grant({"app": 1}, generation=2))
+    said = await without_secret.settle(3)
+    assert (said.acknowledged, said.ready) == (2, False)
+
+
+async def test_what_a_pod_that_cannot_start_is_given_is_not_in_force(without_secret: Pod) -> None:
+    """A pod that acknowledges is one that has use for more."""
+    assert (await without_secret.settle(3)).acknowledged == 0
+    without_secret.give(grant({"app": 7}, generation=2))
+    assert (await without_secret.settle(3)).acknowledged == 0
+
+
+async def test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone(
+    serving: Pod,
+) -> None:
+    serving.engine.running, serving.engine.refuses = False, lambda _: "bad"
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS - 0.1)).acknowledged == 1
+    said = await serving.settle(20)
+    assert serving.engine.told[-1] == ("start", {"app": 1, "b": 1})
+    assert (said.acknowledged, said.ready) == (2, False)
+
+
+async def test_a_pod_without_an_engine_gives_nothing_back_that_the_server_has_not_noticed(
+    serving: Pod,
+) -> None:
+    serving.engine.running, serving.engine.refuses, serving.unconfirmed = False, lambda _: "bad", 1
+    serving.give(grant({"app": 1, "b": 1}, generation=2))
+    assert (await serving.settle(60)).acknowledged == 1
 
 
 async def test_an_engine_that_crashes_again_and_again_is_told_while_it_serves_too(serving: Pod) -> None:
@@ -260,6 +326,32 @@ async def test_an_engine_that_was_ended_for_its_silence_is_waited_for(serving: P
     serving.engine.mute = False
     serving.engine.told.clear()
     await held_back(serving)
+
+
+async def test_a_step_that_the_engine_does_not_take_is_not_repeated_without_a_pause(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse() -> None:
+        raise EngineError("PAUSE: refused")
+
+    monkeypatch.setattr(serving.engine, "pause", refuse)
+    serving.give(grant({}, generation=2, cap=0))
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+
+
+async def test_what_a_cut_off_has_not_ended_yet_is_not_cut_off_again_without_a_pause(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain() -> None:
+        serving.engine.told.append("abort busy")
+
+    monkeypatch.setattr(serving.engine, "abort_busy", in_vain)
+    serving.engine.open = {"app": 1}
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle(1)
+    serving.clock.time += 40
+    assert await serving.supervisor.tick() == BUSY_TICK_SECONDS
+    assert serving.engine.told[-1] == "abort busy"
 
 
 async def test_a_change_that_had_no_answer_counts_as_made_and_as_not_made(serving: Pod) -> None:

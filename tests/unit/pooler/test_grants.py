@@ -1,6 +1,6 @@
 import pytest
 
-from pgpool_pooler.agent.grants import Accepted, Refused, Unchanged, judge
+from pgpool_pooler.agent.grants import Accepted, Refused, Unchanged, judge, takes_away
 from pgpool_pooler.contract import CONTRACT_VERSION, Grant
 
 from .builders import UID, grant
@@ -45,6 +45,13 @@ def test_the_pod_keeps_its_grant_and_says_why(offered: str, words: str) -> None:
     verdict = judge(offered, HELD, UID)
     assert isinstance(verdict, Refused)
     assert words in verdict.why
+
+
+def test_a_grant_takes_away_if_no_server_is_granted_more_than_before() -> None:
+    assert takes_away(grant({"app": 1}), HELD)
+    assert takes_away(HELD, HELD)
+    assert not takes_away(grant({"app": 9}), HELD)
+    assert not takes_away(grant({"app": 1}, host="10.0.0.2"), HELD)
 
 
 def test_the_version_that_this_pod_speaks_is_accepted() -> None:

@@ -1,6 +1,5 @@
 from dataclasses import dataclass, field, replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,10 +53,6 @@ def test_no_engine_starts_while_backends_of_an_earlier_one_may_exist() -> None:
 def test_no_engine_starts_without_connections_because_0_means_unlimited_to_it() -> None:
     assert isinstance(decide(view(grant({}, cap=0), None)), Idle)
     assert isinstance(decide(view(grant({"unknown": 3}), None)), Idle)
-
-
-def test_a_drained_pod_does_not_start_again() -> None:
-    assert decide(view(grant({"a": 1}, mode=Mode.DRAIN), None)) == Idle("drained")
 
 
 def test_an_engine_that_ends_shrinks_whatever_else_there_were_to_do_and_does_nothing_else() -> None:
@@ -190,11 +185,10 @@ def test_a_grant_is_settled_when_every_database_is_at_its_share() -> None:
     assert not settled(view(grant({"a": 2, "b": 1}), RUNNING))
 
 
-@pytest.mark.parametrize(("mode", "cap"), [(Mode.DRAIN, 2), (Mode.SERVE, 0)])
-def test_a_pod_without_an_engine_holds_nothing_once_the_hold_is_over(mode: Mode, cap: int) -> None:
-    asked = grant({"a": cap} if cap else {}, mode=mode)
-    assert settled(view(asked, None))
-    assert not settled(view(asked, None, holding=True))
+def test_a_pod_without_an_engine_obeys_a_grant_of_nothing_and_one_that_takes_away() -> None:
+    assert settled(view(grant({}), None))
+    assert settled(view(grant({"a": 2}), None, takes_away=True))
+    assert not settled(view(grant({"a": 2}), None))
 
 
 @dataclass

@@ -4,8 +4,13 @@ dropped; 10.9.9.1 and fd00::9 on both sides."""
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from pgpool_pooler.agent.sockets import count_unconfirmed, unconfirmed_ends
+from pgpool_operator.api.pgpool import Timeouts
+from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS, count_unconfirmed, unconfirmed_ends
+from pgpool_pooler.engines.pgbouncer.config import UNHEARD_SECONDS
+
+SHORTEST_DEAD_PEER_SECONDS = 25
 
 HEADER = (
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
@@ -60,6 +65,13 @@ def test_what_was_forwarded_to_another_pooler_does_not_count(line: str, peer: st
 )
 def test_what_stays_in_the_pod_does_not_count(line: str, address: str, loopback: str) -> None:
     assert count(line.replace(address, loopback)) == 0
+
+
+def test_a_server_has_given_up_before_the_kernel_stops_telling_it_which_is_not_missed() -> None:
+    Timeouts(dead_peer_seconds=SHORTEST_DEAD_PEER_SECONDS)
+    with pytest.raises(ValidationError):
+        Timeouts(dead_peer_seconds=SHORTEST_DEAD_PEER_SECONDS - 1)
+    assert UNHEARD_SECONDS <= GIVEN_UP_SECONDS < SHORTEST_DEAD_PEER_SECONDS
 
 
 def test_all_lines_of_both_tables_are_counted(tmp_path: Path) -> None:

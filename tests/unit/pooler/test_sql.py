@@ -5,15 +5,22 @@ import pytest
 
 from pgpool_pooler.agent.sql import detects_dead_clients, distinct
 from pgpool_pooler.contract import PoolMode, ServerIdentity
+from pgpool_pooler.engines.pgbouncer.config import (
+    CLIENT_CHECK_INTERVAL,
+    KEEPALIVE_IDLE,
+    KEEPALIVE_INTERVAL,
+    UNHEARD_SECONDS,
+)
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 SET = {
-    "client_connection_check_interval": ("100", "0"),
-    "tcp_keepalives_idle": ("3", "7200"),
-    "tcp_keepalives_interval": ("1", "75"),
-    "tcp_user_timeout": ("20000", "0"),
+    "client_connection_check_interval": (CLIENT_CHECK_INTERVAL.removesuffix("ms"), "0"),
+    "tcp_keepalives_idle": (str(KEEPALIVE_IDLE), "7200"),
+    "tcp_keepalives_interval": (str(KEEPALIVE_INTERVAL), "75"),
+    "tcp_user_timeout": (str(1000 * UNHEARD_SECONDS), "0"),
 }
+"""What the engine sets, as pg_settings has it: setting, reset_val."""
 
 
 def test_what_connect_query_sets_counts_in_transaction_mode() -> None:
@@ -32,6 +39,12 @@ def test_a_server_without_one_of_them_does_not_count(name: str) -> None:
         {key: value for key, value in SET.items() if key != name}, PoolMode.TRANSACTION
     )
     assert not detects_dead_clients(SET | {name: ("0", "0")}, PoolMode.TRANSACTION)
+
+
+@pytest.mark.parametrize("name", ["tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_user_timeout"])
+def test_a_server_that_notices_later_than_the_engine_asks_it_to_does_not_count(name: str) -> None:
+    later = SET | {name: (str(int(SET[name][0]) + 1), "0")}
+    assert not detects_dead_clients(later, PoolMode.TRANSACTION)
 
 
 @pytest.mark.parametrize(("interval", "counts"), [("1", True), ("1000", True), ("1001", False), ("0", False)])

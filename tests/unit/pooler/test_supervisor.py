@@ -28,6 +28,7 @@ from pgpool_pooler.contract import (
     Peers,
     Phase,
     PoolConfig,
+    PoolMode,
     Problem,
     ServerIdentity,
     State,
@@ -250,6 +251,8 @@ async def test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_wha
 async def test_the_sockets_are_looked_at_only_for_a_grant_that_could_be_acknowledged_otherwise(
     serving: Pod,
 ) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
     serving.socket_looks = 0
     await serving.settle(5)
     await shrunk(serving)
@@ -258,6 +261,48 @@ async def test_the_sockets_are_looked_at_only_for_a_grant_that_could_be_acknowle
     serving.engine.open = {"app": 2, "b": 1}
     assert (await serving.settle(5)).acknowledged == 2
     assert 0 < serving.socket_looks < 20
+
+
+async def given_up(pod: Pod) -> None:
+    """The network to the server is cut for so long that the kernel gives up telling it what was closed."""
+    pod.unconfirmed = 1
+    await pod.settle(GIVEN_UP_SECONDS + 2)
+    pod.unconfirmed = 0
+    await pod.settle(2)
+
+
+@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
+async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself(
+    serving: Pod, *, notices: bool, acknowledged: int
+) -> None:
+    serving.enquiries.identity = identity(detects=notices)
+    await serving.settle(1)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == acknowledged
+
+
+async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up_the_rest(
+    serving: Pod,
+) -> None:
+    await shrunk(serving)
+    await given_up(serving)
+    serving.engine.open = {"app": 2, "b": 1}
+    assert (await serving.settle(60)).acknowledged == 1
+
+
+@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
+async def test_of_what_was_closed_to_move_the_server_that_was_left_has_to_know(
+    serving: Pod, *, notices: bool, acknowledged: int
+) -> None:
+    serving.enquiries.identity = identity(detects=notices)
+    await serving.settle(1)
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle()
+    serving.enquiries.identity = identity(detects=not notices)
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == acknowledged
 
 
 async def test_what_was_closed_towards_the_pools_own_pods_is_not_the_servers(serving: Pod) -> None:
@@ -374,11 +419,11 @@ async def test_a_crash_in_the_middle_of_closing_is_told_and_the_next_engine_has_
 
 async def test_a_pod_that_is_drained_in_the_middle_of_closing_rests(serving: Pod) -> None:
     await shrunk(serving)
-    serving.give(grant({"app": 2, "b": 1}, generation=3, mode=Mode.DRAIN))
+    serving.supervisor.leave()
     await serving.settle()
     await drained(serving)
     said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
-    assert (said.acknowledged, said.problems) == (3, ())
+    assert (said.phase, said.acknowledged, said.problems) == (Phase.STOPPED, 2, ())
     assert await serving.supervisor.tick() == 1.0
 
 
@@ -453,6 +498,48 @@ async def test_the_wait_is_short_where_the_server_notices_dead_clients(serving: 
     assert serving.engine.told == []
     await serving.settle(0.2)
     assert serving.engine.told
+
+
+@pytest.mark.parametrize(
+    ("mode", "host", "hold"),
+    [
+        (PoolMode.TRANSACTION, "10.0.0.1", HOLD_SECONDS),
+        (PoolMode.SESSION, "10.0.0.1", UNDETECTED_HOLD_SECONDS),
+        (PoolMode.TRANSACTION, "10.0.0.2", UNDETECTED_HOLD_SECONDS),
+    ],
+)
+async def test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short(
+    serving: Pod, mode: PoolMode, host: str, hold: float
+) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.configure(config(database("app", mode), database("b")))
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host=host))
+    serving.boot()
+    await serving.settle(HOLD_SECONDS + 1)
+    serving.engine.running = False
+    serving.engine.told.clear()
+    await serving.settle(hold - 0.1)
+    assert serving.engine.told == []
+    await serving.settle(0.7)
+    assert serving.engine.told == [("start", {"app": 3, "b": 1})]
+
+
+async def test_what_is_known_of_the_mode_before_is_not_said_of_the_next_one_during_an_outage(
+    serving: Pod,
+) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.supervisor.server_failed(ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed"))
+    await serving.settle(1)
+    serving.configure(config(database("app", PoolMode.SESSION), database("b")))
+    await serving.settle(1)
+    accepted = Store(serving.layout.data, serving.layout.run).accepted()
+    assert accepted is not None
+    assert (accepted.config.databases[0].pool_mode, accepted.detects_dead_clients) == (
+        PoolMode.SESSION,
+        False,
+    )
 
 
 async def test_a_crashed_engine_is_started_again_after_the_hold_and_told(serving: Pod) -> None:
@@ -596,6 +683,21 @@ async def test_an_outage_pauses_stays_ready_and_is_over_when_the_probe_says_so(s
     assert said.problems == ()
 
 
+@pytest.mark.parametrize("host", ["10.0.0.1", "10.0.0.2"])
+async def test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage(
+    serving: Pod, host: str
+) -> None:
+    serving.supervisor.server_failed(ServerFailure(FailureKind.UNREACHABLE, "app", "app", "connect failed"))
+    await serving.settle(1)
+    serving.engine.running = False
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host=host))
+    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    [server] = said.servers
+    same = host == "10.0.0.1"
+    assert (server.reachable, server.error) == ((False, "connect failed") if same else (None, ""))
+    assert serving.engine.paused is same
+
+
 async def test_while_ghosts_fill_the_limit_of_the_role_clients_wait_and_nobody_is_alarmed(
     serving: Pod,
 ) -> None:
@@ -619,9 +721,40 @@ async def test_a_hanging_transaction_does_not_hold_up_a_move_for_ever(serving: P
     assert serving.engine.told == ["pause"]
     assert said.acknowledged == 1
     serving.clock.time += 30
-    said = await serving.settle(1)
+    await serving.settle(1)
     assert serving.engine.told[1:] == ["abort busy", ("apply", {"app": 3, "b": 1}), "resume"]
-    assert said.acknowledged == 2
+
+
+@pytest.mark.parametrize(("notices", "hold"), [(True, HOLD_SECONDS), (False, UNDETECTED_HOLD_SECONDS)])
+async def test_a_move_that_cut_queries_off_is_not_acknowledged_while_they_may_run(
+    serving: Pod, *, notices: bool, hold: float
+) -> None:
+    await moved_with_force(serving, notices=notices)
+    assert serving.engine.told[-1] == "resume", "clients are served by the new one meanwhile"
+    assert (await serving.settle(hold - 1)).acknowledged == 1
+    assert (await serving.settle(2)).acknowledged == 2
+
+
+@pytest.mark.parametrize("notices", [True, False])
+async def test_a_pod_that_cut_queries_off_to_move_may_have_left_something_where_that_is_not_noticed(
+    serving: Pod, *, notices: bool
+) -> None:
+    await moved_with_force(serving, notices=notices)
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run() is notices
+
+
+async def moved_with_force(pod: Pod, *, notices: bool) -> None:
+    """A move for which a transaction was cut off, just now."""
+    pod.enquiries.identity = identity(detects=notices)
+    await pod.settle(1)
+    pod.engine.open = {"app": 1}
+    pod.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await pod.settle()
+    pod.clock.time += 40
+    await pod.settle(0.1)
 
 
 async def test_a_move_is_not_acknowledged_while_the_old_server_has_not_noticed_what_was_closed(
@@ -727,6 +860,30 @@ async def test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be
     assert await running is told
 
 
+async def test_what_the_kernel_gives_up_telling_during_a_drain_is_not_forgotten_at_its_end(
+    serving: Pod,
+) -> None:
+    serving.supervisor.leave()
+    await serving.settle()
+    await given_up(serving)
+    await drained(serving)
+    assert not await serving.supervisor.run()
+
+
+async def test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain(
+    serving: Pod,
+) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    await drained(serving)
+    await given_up(serving)
+    assert serving.engine.running, "what nobody can know holds up no engine"
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert not await serving.supervisor.run()
+
+
 async def test_an_engine_that_ended_clean_is_followed_by_the_next_one_as_if_the_server_looked(
     serving: Pod,
 ) -> None:
@@ -811,29 +968,6 @@ async def test_an_engine_that_drains_for_a_restart_still_shrinks(serving: Pod) -
     assert serving.engine.told == [("apply", {"app": 1, "b": 1})]
 
 
-async def test_a_drain_grant_ends_the_engine_and_is_acknowledged_when_nothing_can_be_left(
-    serving: Pod,
-) -> None:
-    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.DRAIN))
-    await serving.settle()
-    await drained(serving)
-    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
-    assert (said.phase, said.acknowledged, said.ready) == (Phase.STOPPED, 2, False)
-    assert not serving.engine.running
-
-
-async def test_a_drain_grant_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed(
-    serving: Pod,
-) -> None:
-    serving.unconfirmed = 4
-    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.DRAIN))
-    await serving.settle()
-    await drained(serving)
-    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 5)).acknowledged == 1
-    serving.unconfirmed = 0
-    assert (await serving.settle(1)).acknowledged == 2
-
-
 async def test_an_engine_that_stays_mute_is_ended(serving: Pod) -> None:
     serving.engine.mute = True
     said = await serving.settle(1)
@@ -854,6 +988,37 @@ async def test_a_failure_of_the_agent_itself_is_told_and_does_not_end_process_1(
     assert [problem.text for problem in state(serving.supervisor.facts()).problems] == [
         "the agent failed: RuntimeError: unforeseen"
     ]
+    monkeypatch.undo()
+    await serving.supervisor._safe_tick()
+    assert state(serving.supervisor.facts()).problems == ()
+
+
+async def test_a_failure_of_the_agent_that_has_passed_is_not_told_of_a_pod_without_an_engine(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Inputs, "read", lambda _: 1 / 0)
+        await pod.supervisor._safe_tick()
+    assert [problem.reason for problem in state(pod.supervisor.facts()).problems] == ["EngineFailed"]
+    await pod.supervisor._safe_tick()
+    assert state(pod.supervisor.facts()).problems == ()
+
+
+async def test_that_an_engine_crashed_is_not_told_any_more_once_none_is_wanted(serving: Pod) -> None:
+    serving.engine.running = False
+    serving.give(grant({}, generation=2, cap=0))
+    assert [problem.reason for problem in (await serving.settle(1)).problems] == ["EngineFailed"]
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 1)).problems == ()
+
+
+async def test_an_engine_that_did_not_answer_and_has_drained_is_no_problem(serving: Pod) -> None:
+    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
+    await serving.settle()
+    serving.engine.mute = True
+    await serving.settle(1)
+    serving.engine.mute = False
+    await drained(serving)
+    assert state(serving.supervisor.facts()).problems == ()
 
 
 async def drained(pod: Pod) -> None:
@@ -989,10 +1154,13 @@ async def test_what_the_monitor_counted_is_reported_of_the_server_that_is_in_for
     assert serving.enquiries.counts > 0
 
 
-@pytest.mark.parametrize("mode", [Mode.PAUSE, Mode.DRAIN])
-async def test_a_pod_that_is_paused_or_leaves_does_not_look(serving: Pod, mode: Mode) -> None:
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_pod_that_is_paused_or_leaves_does_not_look(serving: Pod, *, leaves: bool) -> None:
     assert serving.enquiries.queues
-    serving.give(grant({"app": 3, "b": 1}, generation=2, mode=mode))
+    if leaves:
+        serving.supervisor.leave()
+    else:
+        serving.give(grant({"app": 3, "b": 1}, generation=2, mode=Mode.PAUSE))
     await serving.supervisor.tick()
     serving.enquiries.queues.clear()
     await serving.settle(1)

@@ -1,3 +1,6 @@
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement
 from pgpool_pooler.agent.crowd import WINDOW_SECONDS, Crowd
 from pgpool_pooler.agent.drain import CUT_OFF_SECONDS, drain
@@ -10,8 +13,11 @@ from pgpool_pooler.agent.hold import (
     backoff_seconds,
 )
 from pgpool_pooler.agent.lately import Highest, Recent
+from pgpool_pooler.engines.base import EngineError
 
 from .fakes import FakeClock, FakeEngine
+
+Answer = TypeVar("Answer")
 
 
 def test_a_generation_is_acknowledged_when_it_has_been_settled_long_enough() -> None:
@@ -172,6 +178,48 @@ async def test_an_engine_whose_last_clients_are_cut_off_may_end_by_itself() -> N
     assert await drain(engine, 60, clock)
     assert engine.told == ["stop accepting", "finish", "finish", "abort busy"]
     assert 1060 <= clock.now() < 1061
+
+
+async def test_a_look_without_an_answer_takes_no_time_from_the_clients() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running, engine.clients = True, 1
+    engine.observe = unheard_once(engine.observe)  # type: ignore[method-assign]
+    await drain(engine, 60, clock)
+    assert engine.told == ["stop accepting", "finish"]
+    assert 1030 <= clock.now() < 1031
+
+
+async def test_a_command_to_stop_without_an_answer_takes_no_time_from_the_clients() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running, engine.clients = True, 1
+    engine.stop_accepting = unheard_once(engine.stop_accepting)  # type: ignore[method-assign]
+    await drain(engine, 60, clock)
+    assert engine.told == ["finish"]
+    assert 1030 <= clock.now() < 1031
+
+
+async def test_an_engine_that_did_not_hear_that_it_is_to_finish_is_told_again() -> None:
+    """Else it would start transactions until the deadline, and they would be cut off."""
+    engine, clock = FakeEngine(), FakeClock()
+    engine.running, engine.clients = True, 1
+    engine.finish = unheard_once(engine.finish)  # type: ignore[method-assign]
+    await drain(engine, 60, clock)
+    assert engine.told == ["stop accepting", "finish"]
+    assert 1030 <= clock.now() < 1031
+
+
+def unheard_once(
+    command: Callable[[], Coroutine[Any, Any, Answer]],
+) -> Callable[[], Coroutine[Any, Any, Answer]]:
+    """The command, which has no answer at the first time: another one's timeout closed the console under it."""
+    times = iter([1])
+
+    async def maybe() -> Answer:
+        if next(times, None):
+            raise EngineError("no answer")
+        return await command()
+
+    return maybe
 
 
 async def test_a_mute_engine_is_gone_in_the_end_too() -> None:

@@ -81,23 +81,29 @@ class SocketConsole:
                 await connection.close()
 
     async def _execute(self, command: str, *, fetch: bool) -> list[Row]:
+        # Another command's timeout may close the connection meanwhile: this one then has no answer either.
+        connection = self._connection
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                if self._connection is None:
-                    self._connection = await self._connect()
+                if connection is None:
+                    connection = self._connection = await self._connect()
                     # Ready for a PAUSE that must not wait for a connection.
                     self._spare = self._spare or await self._connect()
-                cursor = await self._connection.execute(command.encode())
+                cursor = await connection.execute(command.encode())
                 return list(await cursor.fetchall()) if fetch else []
         except (psycopg.Error, TimeoutError) as error:
-            await self._after(error)
+            await self._after(error, connection)
 
-    async def _after(self, error: psycopg.Error | TimeoutError) -> NoReturn:
+    async def _after(
+        self,
+        error: psycopg.Error | TimeoutError,
+        connection: psycopg.AsyncConnection[dict[str, Any]] | None,
+    ) -> NoReturn:
         """Raise what an error of the connection means, and leave a connection that is broken."""
-        connection = self._connection
-        if isinstance(error, psycopg.Error) and connection is not None and not connection.broken:
+        if isinstance(error, psycopg.Error) and connection is not None and not connection.closed:
             raise CommandRefused(str(error).strip()) from error
-        self._connection = None
+        if self._connection is connection:
+            self._connection = None
         if connection is not None:
             with contextlib.suppress(psycopg.Error):
                 await connection.close()
