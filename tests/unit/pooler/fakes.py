@@ -119,6 +119,8 @@ class FakeEngine:
         self.retired: set[str] = set()
         self.refuses: Callable[[Setup], str] = lambda _: ""
         self.mute = False
+        self.status: EngineStatus | None = None
+        """What it says of itself; None: by what it was told and has open."""
         self.greedy: set[str] = set()
         """Databases where a user has more than his part."""
         self.clean = True
@@ -138,6 +140,8 @@ class FakeEngine:
 
     async def observe(self) -> EngineStatus:
         self._hear()
+        if self.status is not None:
+            return self.status
         loads = {name: DatabaseLoad(open=count, usable=count) for name, count in self.open.items()}
         if self.clients:
             loads["app"] = DatabaseLoad(open=self.open.get("app", 0), clients=self.clients)

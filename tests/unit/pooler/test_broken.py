@@ -16,20 +16,9 @@ from pgpool_pooler.contract import Grant, Phase, PoolMode, UserRule
 from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
 
 from .builders import config, database, grant, material, setup
-from .test_supervisor import Pod
+from .pod import Pod
 
 SOURCES = Path(__file__).parents[3] / "pooler"
-
-
-@pytest.fixture
-async def serving(tmp_path: Path) -> Pod:
-    pod = Pod(tmp_path)
-    pod.configure(config(database("app"), database("b")))
-    pod.secret(username="app", password="secret")
-    pod.give(grant({"app": 3, "b": 1}))
-    await pod.settle(1)
-    pod.engine.told.clear()
-    return pod
 
 
 def metric(pod: Pod, name: str) -> float:
@@ -192,9 +181,8 @@ async def test_a_pod_without_an_engine_gives_its_connections_back_only_when_its_
 
 
 @pytest.fixture
-async def without_secret(tmp_path: Path) -> Pod:
+async def without_secret(pod: Pod) -> Pod:
     """A pod that is granted something and has nothing to run with."""
-    pod = Pod(tmp_path)
     pod.configure(config())
     pod.give(grant({"app": 6}))
     await pod.settle(3)

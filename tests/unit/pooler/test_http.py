@@ -13,7 +13,7 @@ from pgpool_pooler.contract import Activity, State
 from pgpool_pooler.engines.base import DatabaseLoad, EngineStatus
 
 from .builders import config, database, grant
-from .test_supervisor import Pod
+from .pod import Pod
 
 Client = TestClient[Any, Any]
 
@@ -67,11 +67,12 @@ async def test_nothing_can_be_commanded(client: Client) -> None:
 
 
 async def test_metrics_carry_pool_and_database_and_no_blank_label(pod: Pod) -> None:
-    pod.give(grant({"app": 2}, generation=3))
+    pod.give(grant({"app": 2}))
     await pod.settle(1)
     totals = {"app": {"total_xact_count": 5.0, "total_xact_time": 2_000_000.0}}
     loads = {"app": DatabaseLoad(open=2, active=1)}
-    pod.supervisor._status = EngineStatus(databases=loads, totals=totals)
+    pod.engine.status = EngineStatus(databases=loads, totals=totals)
+    await pod.settle()
     text = exposition(pod.supervisor.facts).decode()
     assert 'pgpool_agent_cap{pool="app"} 2.0' in text
     assert 'pgpool_engine_connections{database="app",pool="app"} 2.0' in text
@@ -83,7 +84,8 @@ async def test_metrics_carry_pool_and_database_and_no_blank_label(pod: Pod) -> N
 async def test_what_scaling_has_to_know_is_a_metric_too(pod: Pod) -> None:
     pod.give(grant({"app": 2}))
     await pod.settle(1)
-    pod.supervisor._status = EngineStatus(max_clients=5000)
+    pod.engine.status = EngineStatus(max_clients=5000)
+    await pod.settle()
     text = exposition(pod.supervisor.facts).decode()
     assert 'pgpool_engine_max_clients{pool="app"} 5000.0' in text
     assert 'pgpool_engine_cpu_available{pool="app"}' in text

@@ -1,180 +1,34 @@
 """The loop with a fake engine, on real files: what the kubelet writes in, what the pod reports out."""
 
 import asyncio
-from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.drain import UNREADY_SECONDS
-from pgpool_pooler.agent.enquiries import Enquiries
 from pgpool_pooler.agent.hold import HOLD_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.inputs import Inputs
 from pgpool_pooler.agent.reach import FULL_SECONDS, Answer
-from pgpool_pooler.agent.report import state, unready
-from pgpool_pooler.agent.settings import Identity, Layout, Settings
+from pgpool_pooler.agent.report import state
 from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS
 from pgpool_pooler.agent.store import Store
-from pgpool_pooler.agent.supervisor import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS, Supervisor
+from pgpool_pooler.agent.supervisor import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS
 from pgpool_pooler.contract import (
     Activity,
     Backends,
     ClientTls,
-    Endpoint,
     Grant,
     Mode,
     Peers,
     Phase,
-    PoolConfig,
     PoolMode,
     Problem,
-    ServerIdentity,
-    State,
-    content_hash,
 )
-from pgpool_pooler.engines.base import EngineStatus, FailureKind, ServerFailure, Setup, User
-from pgpool_pooler.engines.pgbouncer.config import Files, ini
+from pgpool_pooler.engines.base import EngineStatus, FailureKind, ServerFailure, User
 
-from .builders import MONITOR, UID, config, database, grant
-from .fakes import FakeClock, FakeEngine
-from .kubelet import write_volume
-
-DRAIN_SECONDS = 60
-
-
-class SilentEnquiries(Enquiries):
-    """Asks nobody; a test says what is known."""
-
-    def __init__(self) -> None:
-        super().__init__(Path("/nowhere"), 0, lambda _: (), FakeClock())
-        self.probes = 0
-        self.queues: list[frozenset[tuple[str, str]]] = []
-        self.seen: Activity | None = None
-        self.counted: Backends | None = None
-        self.counts = 0
-        self.warm = True
-
-    def engine_started(self, _setup: Setup) -> None:
-        return
-
-    def identify(self, _setup: Setup, _at_work: frozenset[tuple[str, str]], _now: float) -> None:
-        return
-
-    def look(self, _setup: Setup, queues: frozenset[tuple[str, str]], _now: float) -> None:
-        self.queues.append(queues)
-
-    def activity(self, _now: float) -> Activity | None:
-        return self.seen
-
-    def count(self, _setup: Setup, _now: float) -> None:
-        self.counts += 1
-
-    def backends(self, _now: float) -> Backends | None:
-        return self.counted
-
-    def probe(self, _setup: Setup, _answered: Callable[[Answer], None], _now: float) -> None:
-        self.probes += 1
-
-
-class Pod:
-    """A pod's directories, its engine and its loop."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.layout = Layout(
-            pod=root / "pod",
-            config=root / "config",
-            users=root / "users",
-            monitor=root / "monitor",
-            client_tls=root / "tls/client",
-            server_tls=root / "tls/server",
-            data=root / "data",
-            run=root / "run",
-        )
-        for directory in (self.layout.data, self.layout.run, self.layout.users / "0"):
-            directory.mkdir(parents=True)
-        self.clock = FakeClock()
-        self.unconfirmed = 0
-        self.peers: list[str] = []
-        self.socket_looks = 0
-        self._versions = 0
-        self._annotations = {"grant": "", "config-hash": ""}
-        self.boot()
-
-    def boot(self) -> None:
-        """Start the agent's process (again)."""
-        identity = Identity(UID, "app-rw-6d4f-x2k4p", "shop", Endpoint.WRITE)
-        settings = Settings(
-            identity, self.layout, DRAIN_SECONDS, 5432, 9127, Path("pgbouncer"), self.root / "termination-log"
-        )
-        store = Store(self.layout.data, self.layout.run)
-        self.engine = FakeEngine()
-        self.enquiries = SilentEnquiries()
-        inputs = Inputs(identity, self.layout, store.accepted())
-        self.supervisor = Supervisor(
-            settings, store, inputs, self.engine, self.enquiries, self.clock, self._unconfirmed_ends
-        )
-
-    def _unconfirmed_ends(self, peers: Collection[str]) -> int:
-        self.socket_looks += 1
-        self.peers = list(peers)
-        return self.unconfirmed
-
-    def mount(self, path: Path, **files: str) -> None:
-        self._versions += 1
-        write_volume(
-            path, {name.replace("_", "-"): text for name, text in files.items()}, str(self._versions)
-        )
-
-    def annotate(self, **values: str) -> None:
-        self._annotations |= {name.replace("_", "-"): value for name, value in values.items()}
-        self._versions += 1
-        write_volume(self.layout.pod, self._annotations, str(self._versions))
-
-    def give(self, offered: Grant | str) -> None:
-        self.annotate(grant=offered if isinstance(offered, str) else offered.model_dump_json(by_alias=True))
-
-    def configure(self, pool: PoolConfig, *, told: bool = True, peers: Peers | None = None) -> None:
-        others = peers or Peers()
-        files = {"config.json": pool.model_dump_json(), "peers.json": others.model_dump_json()}
-        self._versions += 1
-        write_volume(self.layout.config, files, str(self._versions))
-        if told:
-            self.annotate(config_hash=content_hash(files))
-
-    def secret(self, number: int = 0, **files: str) -> None:
-        self.mount(self.layout.users / str(number), **files)
-
-    async def settle(self, seconds: float = 0.0) -> State:
-        """Let the loop run for so long, and until it has nothing to do."""
-        end = self.clock.now() + seconds
-        for _ in range(2000):
-            pause = await self.supervisor.tick()
-            if pause and self.clock.now() >= end:
-                break
-            self.clock.time += min(pause, 0.05) if pause else 0.0
-        return state(self.supervisor.facts())
-
-    @property
-    def unready(self) -> str:
-        return unready(self.supervisor.facts())
-
-
-@pytest.fixture
-def pod(tmp_path: Path) -> Pod:
-    return Pod(tmp_path)
-
-
-@pytest.fixture
-async def serving(pod: Pod) -> Pod:
-    pod.configure(config(database("app"), database("b")))
-    pod.secret(username="app", password="secret")
-    pod.give(grant({"app": 3, "b": 1}))
-    await pod.settle(1)
-    pod.engine.told.clear()
-    return pod
+from .builders import MONITOR, config, database, grant
+from .pod import DRAIN_SECONDS, Pod, drained, identity, lines, shrunk
 
 
 async def test_a_pod_without_a_grant_starts_no_engine(pod: Pod) -> None:
@@ -210,20 +64,6 @@ async def test_the_grant_is_on_the_disk_before_the_engine_hears_of_it(pod: Pod) 
     pod.engine.refuses = lambda _: persisted.append(Store(pod.layout.data, pod.layout.run).grant()) or ""  # type: ignore[func-returns-value]
     await pod.settle()
     assert persisted[0] == grant({"app": 3})
-
-
-def lines(pod: Pod) -> dict[str, str]:
-    """What PgBouncer's file says of each database."""
-    assert pod.engine.setup is not None
-    text = ini(pod.engine.setup, Files(pod.layout.run, 5432)).split("[databases]\n")[1].split("\n\n")[0]
-    return dict(line.split(" = ", 1) for line in text.splitlines())
-
-
-async def shrunk(pod: Pod) -> None:
-    """The database app is to shrink, and transactions hold on to what it has."""
-    pod.engine.open = {"app": 3, "b": 1}
-    pod.give(grant({"app": 2, "b": 1}, generation=2))
-    await pod.settle(0.1)
 
 
 async def test_a_shrink_is_not_acknowledged_before_the_connections_are_gone_for_a_while(
@@ -677,7 +517,7 @@ async def test_an_outage_pauses_stays_ready_and_is_over_when_the_probe_says_so(s
     assert said.ready
     assert (said.servers[0].reachable, said.servers[0].error) == (False, "connect failed")
     assert serving.enquiries.probes
-    serving.supervisor._probed(Answer.ACCEPTS)
+    serving.enquiries.answer(Answer.ACCEPTS)
     said = await serving.settle(1)
     assert serving.engine.told == ["pause", "resume"]
     assert said.problems == ()
@@ -709,7 +549,7 @@ async def test_while_ghosts_fill_the_limit_of_the_role_clients_wait_and_nobody_i
     assert await serving.supervisor.tick() < 0.2, "it looks as soon as there may be room"
     await serving.settle(0.1)
     assert serving.enquiries.probes
-    serving.supervisor._probed(Answer.ACCEPTS)
+    serving.enquiries.answer(Answer.ACCEPTS)
     await serving.settle()
     assert serving.engine.told == ["pause", "resume"]
 
@@ -773,7 +613,7 @@ async def test_nothing_is_waited_for_on_a_server_that_is_gone(serving: Pod) -> N
     serving.engine.open = {"app": 1}
     serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
     await serving.settle()
-    serving.supervisor._probed(Answer.SILENT)
+    serving.enquiries.answer(Answer.SILENT)
     await serving.settle(1)
     assert "abort busy" in serving.engine.told
 
@@ -947,7 +787,7 @@ async def leaving(serving: Pod, monkeypatch: pytest.MonkeyPatch) -> Pod:
 
 
 async def test_a_pod_that_leaves_in_an_outage_lets_its_clients_wait_for_the_server(leaving: Pod) -> None:
-    leaving.supervisor._probed(Answer.ACCEPTS)
+    leaving.enquiries.answer(Answer.ACCEPTS)
     await pass_time(leaving, 2)
     assert leaving.engine.told == ["pause", "resume", "stop accepting", "finish"]
 
@@ -1019,39 +859,6 @@ async def test_an_engine_that_did_not_answer_and_has_drained_is_no_problem(servi
     serving.engine.mute = False
     await drained(serving)
     assert state(serving.supervisor.facts()).problems == ()
-
-
-async def drained(pod: Pod) -> None:
-    """Let the drain that is under way come to its end."""
-    task = pod.supervisor._drain
-    assert task is not None
-    await task
-    await pod.settle()
-
-
-def identity(*, detects: bool) -> ServerIdentity:
-    return ServerIdentity(
-        address="10.0.0.1",
-        port=5432,
-        started_at="2026-11-24T20:50:24Z",
-        version="17.6",
-        max_connections=100,
-        reserved_connections=3,
-        in_recovery=False,
-        client_address="10.1.0.7",
-        detects_dead_clients=detects,
-    )
-
-
-@pytest.fixture
-async def watched(pod: Pod) -> Pod:
-    """A pod that serves, with a monitor."""
-    pod.configure(config(database("app"), monitor=MONITOR))
-    pod.secret(username="app", password="secret")
-    pod.mount(pod.layout.monitor, username="seer", password="sees")
-    pod.give(grant({"app": 3, "pgpool_monitor": 1}))
-    await pod.settle(1)
-    return pod
 
 
 def as_monitor(kind: FailureKind) -> ServerFailure:
@@ -1171,9 +978,9 @@ async def test_what_scaling_has_to_know_is_in_the_state(
     serving: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pgpool_pooler.agent.supervisor.cpu_available", lambda threads: 0.1 * threads)
-    serving.supervisor._status = EngineStatus(
+    serving.engine.status = EngineStatus(
         max_clients=5000, transactions=7, busy_seconds=3.0, query_seconds=2.0
     )
-    said = state(serving.supervisor.facts())
+    said = await serving.settle()
     assert (said.max_clients, said.transactions, said.busy_seconds, said.query_seconds) == (5000, 7, 3.0, 2.0)
     assert said.cpu_available == 0.1
