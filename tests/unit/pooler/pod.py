@@ -21,7 +21,7 @@ from pgpool_pooler.contract import (
     State,
     content_hash,
 )
-from pgpool_pooler.engines.base import Setup
+from pgpool_pooler.engines.base import FailureKind, ServerFailure, Setup
 from pgpool_pooler.engines.pgbouncer.config import Files, ini
 
 from .builders import UID, grant
@@ -186,3 +186,7 @@ def identity(*, detects: bool) -> ServerIdentity:
         client_address="10.1.0.7",
         detects_dead_clients=detects,
     )
+
+
+def as_monitor(kind: FailureKind) -> ServerFailure:
+    return ServerFailure(kind, "pgpool_monitor", "seer", "password authentication failed")

@@ -11,24 +11,13 @@ from pgpool_pooler.agent.hold import HOLD_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.inputs import Inputs
 from pgpool_pooler.agent.reach import FULL_SECONDS, Answer
 from pgpool_pooler.agent.report import state
-from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS
 from pgpool_pooler.agent.store import Store
 from pgpool_pooler.agent.supervisor import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS
-from pgpool_pooler.contract import (
-    Activity,
-    Backends,
-    ClientTls,
-    Grant,
-    Mode,
-    Peers,
-    Phase,
-    PoolMode,
-    Problem,
-)
-from pgpool_pooler.engines.base import EngineStatus, FailureKind, ServerFailure, User
+from pgpool_pooler.contract import Activity, Backends, Grant, Mode, Phase, PoolMode, Problem
+from pgpool_pooler.engines.base import EngineStatus, FailureKind, ServerFailure
 
-from .builders import MONITOR, config, database, grant
-from .pod import DRAIN_SECONDS, Pod, drained, identity, lines, shrunk
+from .builders import config, database, grant
+from .pod import DRAIN_SECONDS, Pod, as_monitor, drained, identity, lines, shrunk
 
 
 async def test_a_pod_without_a_grant_starts_no_engine(pod: Pod) -> None:
@@ -74,84 +63,6 @@ async def test_a_shrink_is_not_acknowledged_before_the_connections_are_gone_for_
     serving.engine.open = {"app": 2, "b": 1}
     assert (await serving.settle(SETTLED_SECONDS - 0.1)).acknowledged == 1
     assert (await serving.settle(0.2)).acknowledged == 2
-
-
-async def test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed(
-    serving: Pod,
-) -> None:
-    serving.unconfirmed = 1
-    serving.give(grant({"app": 2, "b": 1}, generation=2))
-    said = await serving.settle(5)
-    assert (said.acknowledged, said.ready) == (1, True)
-    serving.unconfirmed = 0
-    assert (await serving.settle(SETTLED_SECONDS - 0.1)).acknowledged == 1
-    assert (await serving.settle(1)).acknowledged == 2
-
-
-async def test_the_sockets_are_looked_at_only_for_a_grant_that_could_be_acknowledged_otherwise(
-    serving: Pod,
-) -> None:
-    serving.enquiries.identity = identity(detects=True)
-    await serving.settle(1)
-    serving.socket_looks = 0
-    await serving.settle(5)
-    await shrunk(serving)
-    await serving.settle(5)
-    assert serving.socket_looks == 0
-    serving.engine.open = {"app": 2, "b": 1}
-    assert (await serving.settle(5)).acknowledged == 2
-    assert 0 < serving.socket_looks < 20
-
-
-async def given_up(pod: Pod) -> None:
-    """The network to the server is cut for so long that the kernel gives up telling it what was closed."""
-    pod.unconfirmed = 1
-    await pod.settle(GIVEN_UP_SECONDS + 2)
-    pod.unconfirmed = 0
-    await pod.settle(2)
-
-
-@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
-async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself(
-    serving: Pod, *, notices: bool, acknowledged: int
-) -> None:
-    serving.enquiries.identity = identity(detects=notices)
-    await serving.settle(1)
-    serving.give(grant({"app": 2, "b": 1}, generation=2))
-    await given_up(serving)
-    assert (await serving.settle(60)).acknowledged == acknowledged
-
-
-async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up_the_rest(
-    serving: Pod,
-) -> None:
-    await shrunk(serving)
-    await given_up(serving)
-    serving.engine.open = {"app": 2, "b": 1}
-    assert (await serving.settle(60)).acknowledged == 1
-
-
-@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
-async def test_of_what_was_closed_to_move_the_server_that_was_left_has_to_know(
-    serving: Pod, *, notices: bool, acknowledged: int
-) -> None:
-    serving.enquiries.identity = identity(detects=notices)
-    await serving.settle(1)
-    serving.unconfirmed = 1
-    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
-    await serving.settle()
-    serving.enquiries.identity = identity(detects=not notices)
-    await given_up(serving)
-    assert (await serving.settle(60)).acknowledged == acknowledged
-
-
-async def test_what_was_closed_towards_the_pools_own_pods_is_not_the_servers(serving: Pod) -> None:
-    serving.configure(
-        config(database("app"), database("b")), peers=Peers(addresses={1: "10.1.0.7", 2: "10.1.0.8"})
-    )
-    serving.give(grant({"app": 2, "b": 1}, generation=2))
-    await serving.settle(1)
-    assert serving.peers == ["10.1.0.7", "10.1.0.8"]
 
 
 async def test_a_grant_that_was_left_by_a_step_is_acknowledged_only_after_the_whole_time_again(
@@ -393,30 +304,6 @@ async def test_a_crashed_engine_is_started_again_after_the_hold_and_told(serving
     assert (said.ready, said.problems) == (True, ())
 
 
-async def test_no_engine_starts_while_the_server_has_not_noticed_the_end_of_the_earlier_one(
-    serving: Pod,
-) -> None:
-    serving.engine.running, serving.unconfirmed = False, 4
-    serving.engine.told.clear()
-    said = await serving.settle(UNDETECTED_HOLD_SECONDS + 5)
-    assert serving.engine.told == []
-    assert (said.ready, said.phase) == (False, Phase.GATED)
-    assert serving.unready == "waiting for backends of an earlier engine to end"
-    serving.unconfirmed = 0
-    await serving.settle(1)
-    assert serving.engine.told == [("start", {"app": 3, "b": 1})]
-
-
-async def test_a_configuration_waits_for_its_hash_because_the_kubelet_may_be_half_done(serving: Pod) -> None:
-    before = (await serving.settle()).config_hash
-    serving.annotate(config_hash="of-files-to-come")
-    assert (await serving.settle(2)).config_hash == before
-    serving.configure(config(database("app"), parameters={"max_client_conn": 8}), told=False)
-    assert (await serving.settle(2)).config_hash == before
-    serving.configure(config(database("app"), parameters={"max_client_conn": 9}))
-    assert (await serving.settle(2)).config_hash not in (before, "of-files-to-come")
-
-
 async def test_what_the_engine_refuses_is_told_and_the_old_configuration_serves_on(serving: Pod) -> None:
     before = (await serving.settle()).config_hash
     serving.engine.refuses = lambda setup: "bad" if setup.material.config.parameters else ""
@@ -453,61 +340,6 @@ async def test_a_refused_parameter_does_not_stop_a_new_password_or_a_new_share(s
     assert serving.engine.setup.material.users[0].password == "new"
     assert said.acknowledged == 2
     assert [problem.reason for problem in said.problems] == ["EngineRejected"]
-
-
-async def test_a_first_rollout_with_a_wrong_secret_stays_unready_and_says_which(pod: Pod) -> None:
-    pod.configure(config(user_secrets=("main-ap",)))
-    pod.give(grant({"app": 3}))
-    said = await pod.settle(2)
-    assert pod.engine.told == []
-    assert [(p.field, p.text, p.reason) for p in said.problems] == [
-        ("auth.userSecrets[0]", "no Secret main-ap in shop", "SecretInvalid")
-    ]
-    assert pod.unready == "no Secret main-ap in shop"
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"user_secrets": ("main-app", "second")},
-        {"client_tls": ClientTls(mode="require")},
-        {"monitor": MONITOR},
-    ],
-    ids=["another user Secret", "a certificate", "a monitor"],
-)
-async def test_a_pod_that_was_not_made_for_a_secret_serves_on_and_blames_nobody(
-    serving: Pod, more: dict[str, Any]
-) -> None:
-    before = await serving.settle(1)
-    serving.configure(config(**more))
-    said = await serving.settle(2)
-    assert said.config_hash == before.config_hash
-    assert said.problems == ()
-    assert said.ready
-
-
-async def test_a_secret_that_goes_bad_keeps_what_ran_also_over_a_restart(serving: Pod) -> None:
-    serving.secret(username="app")
-    said = await serving.settle(1)
-    assert serving.engine.told == []
-    assert [problem.text for problem in said.problems] == ["Secret main-app has no key password"]
-    serving.boot()
-    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 1)).ready
-
-
-async def test_a_new_password_is_applied_and_shows_in_the_secrets_version(serving: Pod) -> None:
-    before = (await serving.settle()).secrets_version
-    serving.secret(username="app", password="new")
-    said = await serving.settle(1)
-    assert serving.engine.told == [("apply", {"app": 3, "b": 1})]
-    assert said.secrets_version != before
-
-
-async def test_a_user_that_leaves_the_secrets_is_revoked(serving: Pod) -> None:
-    serving.secret(username="renamed", password="secret")
-    await serving.settle(1)
-    assert serving.engine.setup is not None
-    assert serving.engine.setup.material.revoked == {"app"}
 
 
 async def test_an_outage_pauses_stays_ready_and_is_over_when_the_probe_says_so(serving: Pod) -> None:
@@ -597,18 +429,6 @@ async def moved_with_force(pod: Pod, *, notices: bool) -> None:
     await pod.settle(0.1)
 
 
-async def test_a_move_is_not_acknowledged_while_the_old_server_has_not_noticed_what_was_closed(
-    serving: Pod,
-) -> None:
-    serving.unconfirmed = 1
-    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
-    said = await serving.settle(5)
-    assert serving.engine.told[-1] == "resume", "clients are served by the new one meanwhile"
-    assert said.acknowledged == 1
-    serving.unconfirmed = 0
-    assert (await serving.settle(1)).acknowledged == 2
-
-
 async def test_nothing_is_waited_for_on_a_server_that_is_gone(serving: Pod) -> None:
     serving.engine.open = {"app": 1}
     serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
@@ -684,46 +504,6 @@ async def test_a_pod_that_came_back_without_an_engine_may_have_left_something(se
     assert not await serving.supervisor.run()
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(GIVEN_UP_SECONDS - 1, True), (GIVEN_UP_SECONDS + 1, False)])
-async def test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there(
-    serving: Pod, seconds: float, *, told: bool
-) -> None:
-    serving.supervisor.leave()
-    await serving.settle()
-    serving.unconfirmed = 4
-    await drained(serving)
-    running = asyncio.create_task(serving.supervisor.run())
-    await asyncio.sleep(0.1)
-    serving.clock.time += seconds
-    serving.unconfirmed = 0
-    serving.supervisor.wake()
-    assert await running is told
-
-
-async def test_what_the_kernel_gives_up_telling_during_a_drain_is_not_forgotten_at_its_end(
-    serving: Pod,
-) -> None:
-    serving.supervisor.leave()
-    await serving.settle()
-    await given_up(serving)
-    await drained(serving)
-    assert not await serving.supervisor.run()
-
-
-async def test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain(
-    serving: Pod,
-) -> None:
-    serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
-    await serving.settle()
-    await drained(serving)
-    await given_up(serving)
-    assert serving.engine.running, "what nobody can know holds up no engine"
-    serving.supervisor.leave()
-    await serving.settle()
-    await drained(serving)
-    assert not await serving.supervisor.run()
-
-
 async def test_an_engine_that_ended_clean_is_followed_by_the_next_one_as_if_the_server_looked(
     serving: Pod,
 ) -> None:
@@ -734,20 +514,6 @@ async def test_an_engine_that_ended_clean_is_followed_by_the_next_one_as_if_the_
     assert serving.engine.told == ["stop accepting", "finish"]
     await serving.settle(0.2)
     assert serving.engine.told[-1] == ("start", {"app": 3, "b": 1})
-
-
-async def test_a_pod_that_leaves_stays_while_the_server_has_not_noticed_what_was_closed(serving: Pod) -> None:
-    serving.supervisor.leave()
-    await serving.settle()
-    await drained(serving)
-    serving.unconfirmed = 4
-    serving.clock.time += UNDETECTED_HOLD_SECONDS + 1
-    running = asyncio.create_task(serving.supervisor.run())
-    await asyncio.sleep(0.2)
-    assert not running.done()
-    serving.unconfirmed = 0
-    await running
-    assert serving.engine.told == ["stop accepting", "finish"], "no engine starts in a pod that leaves"
 
 
 async def test_a_pod_that_leaves_still_shrinks(serving: Pod) -> None:
@@ -861,10 +627,6 @@ async def test_an_engine_that_did_not_answer_and_has_drained_is_no_problem(servi
     assert state(serving.supervisor.facts()).problems == ()
 
 
-def as_monitor(kind: FailureKind) -> ServerFailure:
-    return ServerFailure(kind, "pgpool_monitor", "seer", "password authentication failed")
-
-
 async def test_the_monitors_connection_is_the_servers_and_its_entry_none_of_the_clients_databases(
     watched: Pod,
 ) -> None:
@@ -876,56 +638,6 @@ async def test_the_monitors_connection_is_the_servers_and_its_entry_none_of_the_
     assert said.servers[0].open == 3
     watched.give(grant({"app": 3}, generation=2))
     assert (await watched.settle(1)).acknowledged == 1
-
-
-@pytest.mark.parametrize(
-    ("secret", "words"),
-    [
-        ({}, "no Secret main-monitor in shop"),
-        ({"username": "seer"}, "Secret main-monitor has no key password"),
-    ],
-)
-async def test_without_a_good_monitor_the_pod_serves_all_the_same_and_says_what_is_wrong(
-    pod: Pod, secret: dict[str, str], words: str
-) -> None:
-    pod.mount(pod.layout.monitor, **secret)
-    pod.configure(config(monitor=MONITOR))
-    pod.secret(username="app", password="secret")
-    pod.give(grant({"app": 3, "pgpool_monitor": 1}))
-    said = await pod.settle(1)
-    assert pod.engine.told == [("start", {"app": 3})]
-    assert (said.ready, said.acknowledged) == (True, 1)
-    assert said.problems == (Problem(field="auth.monitor.secretRef", text=words, reason="SecretInvalid"),)
-
-
-async def test_a_monitor_whose_secret_goes_bad_looks_on_also_over_a_restart(watched: Pod) -> None:
-    watched.mount(watched.layout.monitor, username="seer")
-    said = await watched.settle(1)
-    assert [problem.reason for problem in said.problems] == ["SecretInvalid"]
-    watched.boot()
-    await watched.settle(UNDETECTED_HOLD_SECONDS + 1)
-    assert watched.engine.told == [("start", {"app": 3, "pgpool_monitor": 1})]
-
-
-async def test_a_new_password_of_the_monitor_is_applied_and_shows_in_the_secrets_version(
-    watched: Pod,
-) -> None:
-    before = (await watched.settle()).secrets_version
-    watched.supervisor.server_failed(as_monitor(FailureKind.LOGIN))
-    watched.mount(watched.layout.monitor, username="seer", password="new")
-    said = await watched.settle(1)
-    assert watched.engine.told[1:] == [("apply", {"app": 3, "pgpool_monitor": 1})]
-    assert watched.engine.setup is not None
-    assert watched.engine.setup.material.monitor == User("seer", "new")
-    assert said.secrets_version != before
-    assert said.problems == ()
-
-
-async def test_a_monitor_that_has_another_name_now_is_revoked(watched: Pod) -> None:
-    watched.mount(watched.layout.monitor, username="other", password="sees")
-    await watched.settle(1)
-    assert watched.engine.setup is not None
-    assert watched.engine.setup.material.revoked == {"seer"}
 
 
 @pytest.mark.parametrize("kind", [FailureKind.LOGIN, FailureKind.UNREACHABLE, FailureKind.FULL])
