@@ -3,7 +3,6 @@ and takes one step towards it. Events only wake it up; it never depends on havin
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
@@ -24,6 +23,7 @@ from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
 
 from . import grants, plan
 from .acknowledge import Acknowledgement
+from .closings import Closings
 from .cpu import cpu_available
 from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock, drain
@@ -36,7 +36,6 @@ from .materials import Materials
 from .reach import Answer, Reachability, matters
 from .report import Facts
 from .settings import Settings
-from .sockets import GIVEN_UP_SECONDS
 from .store import Store
 
 TICK_SECONDS: Final = 1.0
@@ -71,11 +70,6 @@ class Supervisor:
         self._enquiries = enquiries
         enquiries.answered = self.wake
         self._clock = clock
-        self._unconfirmed_ends = unconfirmed_ends
-        self._unconfirmed = 0
-        self._unconfirmed_since = 0.0
-        self._unconfirmed_is_detected = False
-        self._sockets_seen_at = -math.inf
         self._wake = asyncio.Event()
         self._reach = Reachability()
         self._reached: tuple[str, int] | None = None
@@ -108,6 +102,7 @@ class Supervisor:
             lived_before=store.lived(),
             detects_dead_clients=self._materials.detects_dead_clients,
         )
+        self._closings = Closings(unconfirmed_ends, self._materials, self._lives, clock)
 
     def wake(self) -> None:
         """Something happened; look at once."""
@@ -206,7 +201,9 @@ class Supervisor:
 
     def _look_without_material(self, grant: Grant, peers: Peers) -> None:
         """Nothing can run, perhaps for long: what is taken away is given back all the same."""
-        settled = plan.obeyed_by_nothing(grant, takes_away=self._takes_away) and self._all_ended(peers)
+        settled = plan.obeyed_by_nothing(grant, takes_away=self._takes_away) and self._closings.all_ended(
+            peers
+        )
         self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
 
     def _settled(self, view: plan.View) -> bool:
@@ -214,40 +211,21 @@ class Supervisor:
         if not plan.settled(view):
             return False
         acknowledged = self._acknowledgement.generation == view.grant.generation
-        return acknowledged or self._all_ended(view.material.peers)
-
-    def _all_ended(self, peers: Peers) -> bool:
-        """Whether the backends of all that was closed are gone, as far as anybody knows."""
-        return self._all_confirmed(peers) and not self._lives.ending(self._clock.now())
-
-    def _all_confirmed(self, peers: Peers) -> bool:
-        """Whether the servers know of everything that was closed, or the kernel has given up telling them."""
-        now, before = self._clock.now(), self._unconfirmed
-        self._sockets_seen_at = now
-        self._unconfirmed = self._unconfirmed_ends(peers.addresses.values())
-        if self._unconfirmed and not before:
-            self._unconfirmed_since = now
-            self._unconfirmed_is_detected = self._materials.detects_dead_clients
-            log.info("waiting until the server has noticed what was closed", connections=self._unconfirmed)
-        if before and not self._unconfirmed and now - self._unconfirmed_since >= GIVEN_UP_SECONDS:
-            log.warning("the server may never have noticed what was closed", connections=before)
-            self._lives.given_up(detects_dead_clients=self._unconfirmed_is_detected)
-        return not self._unconfirmed
+        return acknowledged or self._closings.all_ended(view.material.peers)
 
     def _watch_closings(self, peers: Peers) -> None:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
         engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
         ending = self._drain is not None or self._in_force is None
         obeyed = self._grant is None or self._acknowledgement.generation == self._grant.generation
-        missed = self._unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients)
-        if missed and self._clock.now() - self._sockets_seen_at >= TICK_SECONDS:
-            self._all_confirmed(peers)
+        if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
+            self._closings.watch(peers)
 
     def _holding(self, material: Material) -> bool:
         """Whether backends of an earlier engine may exist."""
         if self._lives.holding(self._clock.now()):
             return True
-        return self._in_force is None and not self._all_confirmed(material.peers)
+        return self._in_force is None and not self._closings.all_confirmed(material.peers)
 
     def _busy_tick(self) -> float:
         """Seconds until the next look, while something is not done yet.
@@ -270,7 +248,7 @@ class Supervisor:
             status=self._status,
             running=self._engine.running and self._in_force is not None,
             warm=self._enquiries.warm or now - self._lives.started_at > self._enquiries.warm_seconds,
-            holding=self._lives.holding(now) or (self._in_force is None and self._unconfirmed > 0),
+            holding=self._lives.holding(now) or (self._in_force is None and self._closings.unconfirmed > 0),
             mute=not self._seen,
             refusals=self._refusals,
             crashes=self._lives.all_crashes,
@@ -432,7 +410,7 @@ class Supervisor:
         moved = before is not None and (before.host, before.port) != (setup.host, setup.port)
         if moved:
             # What is unconfirmed now the old server has to notice, of which more is known now than after this.
-            self._all_confirmed(setup.material.peers)
+            self._closings.all_confirmed(setup.material.peers)
         self._in_force_is(setup)
         if moved:
             self._reaches(setup)
@@ -531,7 +509,7 @@ class Supervisor:
         if self._drain is not None or self._in_force is not None:
             return False
         accepted = self._materials.accepted
-        return accepted is None or self._all_confirmed(accepted.peers)
+        return accepted is None or self._closings.all_confirmed(accepted.peers)
 
     def _problems(self) -> tuple[Problem, ...]:
         problems = list(self._reading.problems)
