@@ -26,7 +26,8 @@ from .acknowledge import Acknowledgement
 from .closings import Closings
 from .cpu import cpu_available
 from .crowd import Crowd
-from .drain import UNREADY_SECONDS, Clock, drain
+from .drain import UNREADY_SECONDS, Clock
+from .ending import Ending
 from .enquiries import Enquiries
 from .hold import MUTE_SECONDS, Lives
 from .inputs import Inputs, Reading
@@ -91,9 +92,6 @@ class Supervisor:
         self._unsure = False
         self._move_since: float | None = None
         self._busy_since: float | None = None
-        self._drain: asyncio.Task[bool] | None = None
-        self._accepts = True
-        self._interrupted = False
         self._leaving = False
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
@@ -103,6 +101,7 @@ class Supervisor:
             detects_dead_clients=self._materials.detects_dead_clients,
         )
         self._closings = Closings(unconfirmed_ends, self._materials, self._lives, clock)
+        self.ending = Ending(engine, settings.drain_seconds, clock, self.wake)
 
     def wake(self) -> None:
         """Something happened; look at once."""
@@ -171,7 +170,7 @@ class Supervisor:
             self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
             return TICK_SECONDS
         view = self._view(self._grant, material)
-        self._interrupted = plan.interrupted(view)
+        self.ending.interrupted = plan.interrupted(view)
         step = self._decide(view)
         settled = self._settled(view)
         if not isinstance(step, plan.Idle):
@@ -193,11 +192,11 @@ class Supervisor:
         return min(TICK_SECONDS, self._reach.room_in(self._clock.now()) or TICK_SECONDS)
 
     def _decide(self, view: plan.View) -> plan.Step:
-        if self._drain is None and not self._leaving:
-            return plan.decide(view)
-        if self._drain is None or not self._engine.running:
+        if not self.ending.under_way:
+            return plan.Idle() if self._leaving else plan.decide(view)
+        if not self._engine.running:
             return plan.Idle()
-        return plan.serve_on(view) if self._accepts else plan.shrink(view)
+        return plan.serve_on(view) if self.ending.accepts else plan.shrink(view)
 
     def _look_without_material(self, grant: Grant, peers: Peers) -> None:
         """Nothing can run, perhaps for long: what is taken away is given back all the same."""
@@ -216,7 +215,7 @@ class Supervisor:
     def _watch_closings(self, peers: Peers) -> None:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
         engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
-        ending = self._drain is not None or self._in_force is None
+        ending = self.ending.under_way or self._in_force is None
         obeyed = self._grant is None or self._acknowledgement.generation == self._grant.generation
         if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
             self._closings.watch(peers)
@@ -252,7 +251,7 @@ class Supervisor:
             mute=not self._seen,
             refusals=self._refusals,
             crashes=self._lives.all_crashes,
-            draining=self._drain is not None or self._leaving,
+            draining=self.ending.under_way or self._leaving,
             reach=self._reach,
             server_identity=self._enquiries.identity,
             other_servers=self._enquiries.others,
@@ -318,7 +317,7 @@ class Supervisor:
     async def _look(self) -> None:
         now = self._clock.now()
         self._seen = True
-        if self._in_force is not None and not self._engine.running and self._drain is None:
+        if self._in_force is not None and not self._engine.running and not self.ending.under_way:
             self._ended("the engine ended by itself")
         if self._in_force is None or not self._engine.running:
             self._status = EngineStatus()
@@ -343,7 +342,7 @@ class Supervisor:
     async def _no_answer(self, error: EngineError, now: float) -> None:
         self._seen = False
         self._engine_error = str(error)
-        if self._lives.mute_too_long(now) and self._drain is None:
+        if self._lives.mute_too_long(now) and not self.ending.under_way:
             await self._engine.kill()
             self._ended(f"the engine did not answer for {MUTE_SECONDS:.0f} s and was ended")
 
@@ -394,7 +393,7 @@ class Supervisor:
             case plan.AbortBusy():
                 await self._abort_busy()
             case plan.Restart():
-                self._begin_drain(unready_seconds=0.0)
+                self.ending.begin(unready_seconds=0.0)
 
     async def _abort_busy(self) -> None:
         """With or without an answer it may have cut off queries, which the server may yet work on."""
@@ -447,7 +446,7 @@ class Supervisor:
             self._enquiries.probe(view.in_force, self._probed, now)
         if not self._status.paused:
             self._enquiries.identify(view.in_force, self._status.at_work, now)
-            if self._drain is None:
+            if not self.ending.under_way:
                 self._enquiries.look(view.in_force, self._status.queues, now)
                 self._enquiries.count(view.in_force, now)
             # Not while it is paused: the identity is not asked anew then, and may be of another mode.
@@ -463,24 +462,21 @@ class Supervisor:
         self.wake()
 
     def _should_drain(self) -> bool:
-        return self._drain is not None or (self._leaving and self._in_force is not None)
+        return self.ending.under_way or (self._leaving and self._in_force is not None)
 
     async def _drive_drain(self) -> None:
-        if self._drain is None:
-            self._begin_drain(unready_seconds=UNREADY_SECONDS)
-        elif self._drain.done():
-            ended, self._drain = self._drain, None
-            await self._drain_ended(ended)
+        if not self.ending.under_way:
+            self.ending.begin(unready_seconds=UNREADY_SECONDS)
+        elif (clean := self.ending.take_result()) is not None:
+            await self._has_ended(clean=clean)
 
-    async def _drain_ended(self, drain: asyncio.Task[bool]) -> None:
+    async def _has_ended(self, *, clean: bool) -> None:
         """The engine is gone after a drain, whatever became of that."""
-        if (error := drain.exception()) is not None:
-            log.error("the drain failed", error=repr(error))
         if self._engine.running:
             await self._engine.kill()
         self._in_force, self._unsure = None, False
         self._status, self._engine_error = EngineStatus(), ""
-        if error is None and drain.result():
+        if clean:
             self._lives.ended_clean(self._clock.now())
         else:
             self._may_have_left_backends()
@@ -488,25 +484,9 @@ class Supervisor:
     def _may_have_left_backends(self) -> None:
         self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
 
-    def _begin_drain(self, unready_seconds: float) -> None:
-        log.info("draining", seconds=self._settings.drain_seconds)
-        self._engine.expect_end()
-        self._accepts = True
-        self._drain = asyncio.create_task(self._drain_engine(unready_seconds))
-        self._drain.add_done_callback(lambda _: self.wake())
-
-    async def _drain_engine(self, unready_seconds: float) -> bool:
-        """Until it takes no more clients the engine serves as always; then it cannot be resumed any more."""
-        await self._clock.sleep(unready_seconds)
-        end = self._clock.now() + self._settings.drain_seconds
-        while self._interrupted and self._engine.running and self._clock.now() < end:
-            await self._clock.sleep(BUSY_TICK_SECONDS)
-        self._accepts = False
-        return await drain(self._engine, end - self._clock.now(), self._clock)
-
     def _may_end(self) -> bool:
         """Whether the pod may end: what it closed and the server does not know yet, nobody could see after it."""
-        if self._drain is not None or self._in_force is not None:
+        if self.ending.under_way or self._in_force is not None:
             return False
         accepted = self._materials.accepted
         return accepted is None or self._closings.all_confirmed(accepted.peers)

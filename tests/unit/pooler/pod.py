@@ -168,7 +168,7 @@ async def shrunk(pod: Pod) -> None:
 
 async def drained(pod: Pod) -> None:
     """Let the drain that is under way come to its end."""
-    task = pod.supervisor._drain
+    task = pod.supervisor.ending.task
     assert task is not None
     await task
     await pod.settle()
@@ -190,3 +190,14 @@ def identity(*, detects: bool) -> ServerIdentity:
 
 def as_monitor(kind: FailureKind) -> ServerFailure:
     return ServerFailure(kind, "pgpool_monitor", "seer", "password authentication failed")
+
+
+async def moved_with_force(pod: Pod, *, notices: bool) -> None:
+    """A move for which a transaction was cut off, just now."""
+    pod.enquiries.identity = identity(detects=notices)
+    await pod.settle(1)
+    pod.engine.open = {"app": 1}
+    pod.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await pod.settle()
+    pod.clock.time += 40
+    await pod.settle(0.1)

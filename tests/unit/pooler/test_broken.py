@@ -390,7 +390,7 @@ async def test_a_drain_that_fails_leaves_no_engine_and_the_pod_can_end(
         raise RuntimeError("unforeseen")
 
     monkeypatch.setattr(serving.engine, "stop_accepting", fail)
-    monkeypatch.setattr("pgpool_pooler.agent.supervisor.drain", lambda engine, *_: engine.stop_accepting())
+    monkeypatch.setattr("pgpool_pooler.agent.ending.drain", lambda engine, *_: engine.stop_accepting())
     serving.supervisor.leave()
     await serving.settle()
     async with asyncio.timeout(10):
@@ -405,7 +405,7 @@ async def test_after_a_drain_that_failed_an_engine_starts_again(
     async def fail(*_: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("pgpool_pooler.agent.supervisor.drain", fail)
+    monkeypatch.setattr("pgpool_pooler.agent.ending.drain", fail)
     serving.configure(config(database("app"), database("b"), parameters={"pkt_buf": 8192}))
     await serving.settle()
     await asyncio.sleep(0)
