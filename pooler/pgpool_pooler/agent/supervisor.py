@@ -25,16 +25,14 @@ from . import grants, plan
 from .acknowledge import Acknowledgement
 from .closings import Closings
 from .cpu import cpu_available
-from .crowd import Crowd
 from .drain import UNREADY_SECONDS, Clock
 from .ending import Ending
 from .enquiries import Enquiries
 from .hold import MUTE_SECONDS, Lives
 from .inputs import Inputs, Reading
-from .lately import Memory
 from .limits import highest
 from .materials import Materials
-from .reach import Answer, Reachability, matters
+from .outlook import Outlook
 from .report import Facts
 from .settings import Settings
 from .store import Store
@@ -72,11 +70,8 @@ class Supervisor:
         enquiries.answered = self.wake
         self._clock = clock
         self._wake = asyncio.Event()
-        self._reach = Reachability()
-        self._reached: tuple[str, int] | None = None
+        self._outlook = Outlook(enquiries, clock, self.wake)
         self._acknowledgement = Acknowledgement()
-        self._memory = Memory()
-        self._crowd = Crowd()
         self._grant = store.grant()
         self._takes_away = False
         self._materials = Materials(store)
@@ -90,7 +85,6 @@ class Supervisor:
         self._last_end = ""
         self._seen = True
         self._unsure = False
-        self._move_since: float | None = None
         self._busy_since: float | None = None
         self._leaving = False
         self._ticked_at = clock.now()
@@ -109,10 +103,7 @@ class Supervisor:
 
     def server_failed(self, failure: ServerFailure) -> None:
         """The engine said that it could not open a connection."""
-        if self._in_force is not None and not matters(failure, self._in_force.material):
-            return
-        self._reach.failed(failure, self._clock.now())
-        self.wake()
+        self._outlook.server_failed(failure, self._in_force)
 
     def leave(self) -> None:
         """The pod is to end (SIGTERM)."""
@@ -184,12 +175,14 @@ class Supervisor:
         if view.in_force is None and not view.holding:
             # None is wanted: what became of the last one is no problem any more.
             self._engine_error = ""
-        self._enquire(view)
+        identity = self._outlook.enquire(view, ending=self.ending.under_way)
+        if identity is not None:
+            self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
         acknowledged = self._acknowledgement.generation == self._grant.generation
         if not settled or not acknowledged or plan.still_closing(view):
             return self._busy_tick()
         self._busy_since = None
-        return min(TICK_SECONDS, self._reach.room_in(self._clock.now()) or TICK_SECONDS)
+        return min(TICK_SECONDS, self._outlook.room_in() or TICK_SECONDS)
 
     def _decide(self, view: plan.View) -> plan.Step:
         if not self.ending.under_way:
@@ -252,7 +245,7 @@ class Supervisor:
             refusals=self._refusals,
             crashes=self._lives.all_crashes,
             draining=self.ending.under_way or self._leaving,
-            reach=self._reach,
+            reach=self._outlook.reach,
             server_identity=self._enquiries.identity,
             other_servers=self._enquiries.others,
             activity=self._enquiries.activity(now),
@@ -289,26 +282,17 @@ class Supervisor:
         return verdict
 
     def _view(self, grant: Grant, material: Material) -> plan.View:
-        now, status = self._clock.now(), self._status
         view = plan.View(
             grant=grant,
             material=material,
             in_force=self._in_force,
-            status=replace(status, crowd=self._crowd.look(status.crowd, now)),
-            lately=self._memory.look(status, self._in_force, now),
+            status=self._status,
             holding=self._holding(material),
             takes_away=self._takes_away,
-            outage=self._reach.outage,
             unsure=self._unsure,
         )
-        if not plan.moving(view):
-            self._move_since = None
-            return replace(view, restart_needed=self._restart_needed(view))
-        if self._move_since is None:
-            self._move_since = now
-        patience = material.config.timeouts.switchover_seconds
-        overdue = self._reach.silent or now - self._move_since > patience
-        return replace(view, move_overdue=overdue)
+        restart_needed = not plan.moving(view) and self._restart_needed(view)
+        return self._outlook.complete(replace(view, restart_needed=restart_needed))
 
     def _restart_needed(self, view: plan.View) -> bool:
         now = view.in_force
@@ -329,7 +313,7 @@ class Supervisor:
             return
         self._engine_error = ""
         self._lives.answered(now)
-        self._reach.observed(self._status, now)
+        self._outlook.observed(self._status, now)
 
     def _ended(self, how: str) -> None:
         self._in_force, self._unsure = None, False
@@ -374,11 +358,11 @@ class Supervisor:
         match step:
             case plan.Start(setup):
                 self._store.engine_starts()
-                self._reaches(setup)
+                self._outlook.reaches(setup)
                 await self._engine.start(setup)
                 self._lives.started(self._clock.now())
                 self._in_force_is(setup)
-                self._enquiries.engine_started(setup)
+                self._outlook.engine_started(setup)
             case plan.Apply(setup):
                 await self._engine.apply(setup)
                 self._applied(setup)
@@ -412,20 +396,13 @@ class Supervisor:
             self._closings.all_confirmed(setup.material.peers)
         self._in_force_is(setup)
         if moved:
-            self._reaches(setup)
-            self._enquiries.server_changed()
-
-    def _reaches(self, setup: Setup) -> None:
-        """What was known of another server says nothing of this one."""
-        server = setup.host, setup.port
-        if server != self._reached:
-            self._reached, self._reach = server, Reachability()
+            self._outlook.server_changed(setup)
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup
         self._materials.accept(setup)
         if before is None or before.material.logins != setup.material.logins:
-            self._reach.retry_logins()
+            self._outlook.logins_changed()
 
     def _reject(self, step: plan.Step, rejected: EngineRejected) -> None:
         words = str(rejected)
@@ -437,29 +414,6 @@ class Supervisor:
             self._lives.crashed(self._clock.now())
             if rejected.ran:
                 self._may_have_left_backends()
-
-    def _enquire(self, view: plan.View) -> None:
-        if view.in_force is None:
-            return
-        now = self._clock.now()
-        if self._reach.needs_probe(now) or plan.moving(view):
-            self._enquiries.probe(view.in_force, self._probed, now)
-        if not self._status.paused:
-            self._enquiries.identify(view.in_force, self._status.at_work, now)
-            if not self.ending.under_way:
-                self._enquiries.look(view.in_force, self._status.queues, now)
-                self._enquiries.count(view.in_force, now)
-            # Not while it is paused: the identity is not asked anew then, and may be of another mode.
-            identity = self._enquiries.identity
-            if identity is not None:
-                self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
-
-    def _probed(self, answer: Answer) -> None:
-        if (answer is Answer.ACCEPTS) is self._reach.outage:
-            log.info("server probed", answer=answer)
-            self._enquiries.ask_again()
-        self._reach.probed(answer)
-        self.wake()
 
     def _should_drain(self) -> bool:
         return self.ending.under_way or (self._leaving and self._in_force is not None)
