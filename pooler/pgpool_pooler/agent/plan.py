@@ -69,7 +69,9 @@ class AbortBusy:
     """Cut off the transactions that hang on a server that the pod has to leave."""
 
 
-Step = Idle | Start | Apply | Restart | Pause | Resume | Retire | Revive | AbortBusy
+Command = Start | Apply | Pause | Resume | Retire | Revive | AbortBusy
+"""What the running engine is told, or started with."""
+Step = Idle | Restart | Command
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,7 @@ from typing import Final
 import structlog
 
 from pgpool_pooler.contract import Grant, Peers, Problem
-from pgpool_pooler.engines.base import (
-    Engine,
-    EngineError,
-    EngineRejected,
-    EngineStatus,
-    Material,
-    ServerFailure,
-    Setup,
-)
+from pgpool_pooler.engines.base import Engine, Material, ServerFailure
 from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
 
 from . import grants, plan
@@ -28,12 +20,12 @@ from .cpu import cpu_available
 from .drain import UNREADY_SECONDS, Clock
 from .ending import Ending
 from .enquiries import Enquiries
-from .hold import MUTE_SECONDS, Lives
+from .hold import Lives
 from .inputs import Inputs, Reading
-from .limits import highest
 from .materials import Materials
 from .outlook import Outlook
 from .report import Facts
+from .runner import Runner
 from .settings import Settings
 from .store import Store
 
@@ -70,31 +62,23 @@ class Supervisor:
         enquiries.answered = self.wake
         self._clock = clock
         self._wake = asyncio.Event()
-        self._outlook = Outlook(enquiries, clock, self.wake)
         self._acknowledgement = Acknowledgement()
         self._grant = store.grant()
         self._takes_away = False
-        self._materials = Materials(store)
         self._reading = Reading("", None, "starting", "", ())
-        self._status = EngineStatus()
-        self._in_force: Setup | None = None
         self._refused_grant = ""
         self._refusals = 0
         self._agent_error = ""
-        self._engine_error = ""
-        self._last_end = ""
-        self._seen = True
-        self._unsure = False
         self._busy_since: float | None = None
         self._leaving = False
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
-        self._lives = Lives(
-            clock.now(),
-            lived_before=store.lived(),
-            detects_dead_clients=self._materials.detects_dead_clients,
-        )
-        self._closings = Closings(unconfirmed_ends, self._materials, self._lives, clock)
+        self._materials = materials = Materials(store)
+        detects = materials.detects_dead_clients
+        self._lives = lives = Lives(clock.now(), lived_before=store.lived(), detects_dead_clients=detects)
+        self._closings = closings = Closings(unconfirmed_ends, materials, lives, clock)
+        self._outlook = outlook = Outlook(enquiries, clock, self.wake)
+        self._runner = Runner(engine, store, materials, lives, closings, outlook, clock)
         self.ending = Ending(engine, settings.drain_seconds, clock, self.wake)
 
     def wake(self) -> None:
@@ -103,7 +87,7 @@ class Supervisor:
 
     def server_failed(self, failure: ServerFailure) -> None:
         """The engine said that it could not open a connection."""
-        self._outlook.server_failed(failure, self._in_force)
+        self._outlook.server_failed(failure, self._runner.in_force)
 
     def leave(self) -> None:
         """The pod is to end (SIGTERM)."""
@@ -143,10 +127,10 @@ class Supervisor:
         reap_orphans(self._engine.pid)
         self._reading = self._inputs.read()
         self._take_grant()
-        await self._look()
+        await self._runner.look(ending=self.ending.under_way)
         if self._should_drain():
             await self._drive_drain()
-        in_force = self._in_force.material if self._in_force is not None else None
+        in_force = self._runner.in_force.material if self._runner.in_force is not None else None
         material = self._materials.choose(self._reading.material, in_force)
         newest = material or self._materials.accepted
         peers = newest.peers if newest is not None else Peers()
@@ -156,29 +140,29 @@ class Supervisor:
         if material is None:
             self._look_without_material(self._grant, peers)
             return TICK_SECONDS
-        if not self._seen:
+        if not self._runner.answers:
             # What it was like before says nothing of now, and it would not hear a command.
             self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
             return TICK_SECONDS
-        view = self._view(self._grant, material)
+        return await self._work(self._view(self._grant, material))
+
+    async def _work(self, view: plan.View) -> float:
+        """Take one step, or see what has been reached; returns when to look again."""
         self.ending.interrupted = plan.interrupted(view)
         step = self._decide(view)
         settled = self._settled(view)
         if not isinstance(step, plan.Idle):
             if not settled:
                 # Many steps may follow each other before the next look.
-                self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
-            done = await self._carry_out(step)
-            # What failed, or waits for its effect, would be repeated at once.
-            return BUSY_TICK_SECONDS if not done or isinstance(step, plan.AbortBusy) else 0.0
-        self._acknowledgement.look(self._grant.generation, settled=settled, now=self._clock.now())
+                self._acknowledgement.look(view.grant.generation, settled=False, now=self._clock.now())
+            return await self._act(step)
+        self._acknowledgement.look(view.grant.generation, settled=settled, now=self._clock.now())
         if view.in_force is None and not view.holding:
-            # None is wanted: what became of the last one is no problem any more.
-            self._engine_error = ""
+            self._runner.is_not_wanted()
         identity = self._outlook.enquire(view, ending=self.ending.under_way)
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
-        acknowledged = self._acknowledgement.generation == self._grant.generation
+        acknowledged = self._acknowledgement.generation == view.grant.generation
         if not settled or not acknowledged or plan.still_closing(view):
             return self._busy_tick()
         self._busy_since = None
@@ -191,11 +175,20 @@ class Supervisor:
             return plan.Idle()
         return plan.serve_on(view) if self.ending.accepts else plan.shrink(view)
 
+    async def _act(self, step: plan.Restart | plan.Command) -> float:
+        """Take a step; returns when to look again."""
+        if isinstance(step, plan.Restart):
+            log.info("step", step="Restart", detail={})
+            self.ending.begin(unready_seconds=0.0)
+            return 0.0
+        taken = await self._runner.carry_out(step)
+        # What failed, or waits for its effect, would be repeated at once.
+        return BUSY_TICK_SECONDS if not taken or isinstance(step, plan.AbortBusy) else 0.0
+
     def _look_without_material(self, grant: Grant, peers: Peers) -> None:
         """Nothing can run, perhaps for long: what is taken away is given back all the same."""
-        settled = plan.obeyed_by_nothing(grant, takes_away=self._takes_away) and self._closings.all_ended(
-            peers
-        )
+        obeyed = plan.obeyed_by_nothing(grant, takes_away=self._takes_away)
+        settled = obeyed and self._closings.all_ended(peers)
         self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
 
     def _settled(self, view: plan.View) -> bool:
@@ -208,7 +201,7 @@ class Supervisor:
     def _watch_closings(self, peers: Peers) -> None:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
         engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
-        ending = self.ending.under_way or self._in_force is None
+        ending = self.ending.under_way or self._runner.in_force is None
         obeyed = self._grant is None or self._acknowledgement.generation == self._grant.generation
         if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
             self._closings.watch(peers)
@@ -217,7 +210,7 @@ class Supervisor:
         """Whether backends of an earlier engine may exist."""
         if self._lives.holding(self._clock.now()):
             return True
-        return self._in_force is None and not self._closings.all_confirmed(material.peers)
+        return self._runner.in_force is None and not self._closings.all_confirmed(material.peers)
 
     def _busy_tick(self) -> float:
         """Seconds until the next look, while something is not done yet.
@@ -226,22 +219,22 @@ class Supervisor:
         """
         now = self._clock.now()
         self._busy_since = now if self._busy_since is None else self._busy_since
-        is_long = now - self._busy_since >= BUSY_SECONDS and not self._status.paused
+        is_long = now - self._busy_since >= BUSY_SECONDS and not self._runner.status.paused
         return LONG_TICK_SECONDS if is_long else BUSY_TICK_SECONDS
 
     def facts(self) -> Facts:
         """What there is to report."""
-        now = self._clock.now()
+        now, in_force = self._clock.now(), self._runner.in_force
         return Facts(
             identity=self._settings.identity,
             grant=self._grant,
             acknowledged=self._acknowledgement.generation,
-            in_force=self._in_force,
-            status=self._status,
-            running=self._engine.running and self._in_force is not None,
+            in_force=in_force,
+            status=self._runner.status,
+            running=self._engine.running and in_force is not None,
             warm=self._enquiries.warm or now - self._lives.started_at > self._enquiries.warm_seconds,
-            holding=self._lives.holding(now) or (self._in_force is None and self._closings.unconfirmed > 0),
-            mute=not self._seen,
+            holding=self._lives.holding(now) or (in_force is None and self._closings.unconfirmed > 0),
+            mute=not self._runner.answers,
             refusals=self._refusals,
             crashes=self._lives.all_crashes,
             draining=self.ending.under_way or self._leaving,
@@ -285,162 +278,27 @@ class Supervisor:
         view = plan.View(
             grant=grant,
             material=material,
-            in_force=self._in_force,
-            status=self._status,
+            in_force=self._runner.in_force,
+            status=self._runner.status,
             holding=self._holding(material),
             takes_away=self._takes_away,
-            unsure=self._unsure,
+            unsure=self._runner.unsure,
         )
-        restart_needed = not plan.moving(view) and self._restart_needed(view)
+        restart_needed = not plan.moving(view) and self._runner.needs_restart(material)
         return self._outlook.complete(replace(view, restart_needed=restart_needed))
 
-    def _restart_needed(self, view: plan.View) -> bool:
-        now = view.in_force
-        return now is not None and self._engine.needs_restart(now, replace(now, material=view.material))
-
-    async def _look(self) -> None:
-        now = self._clock.now()
-        self._seen = True
-        if self._in_force is not None and not self._engine.running and not self.ending.under_way:
-            self._ended("the engine ended by itself")
-        if self._in_force is None or not self._engine.running:
-            self._status = EngineStatus()
-            return
-        try:
-            self._status = await self._engine.observe()
-        except EngineError as error:
-            await self._no_answer(error, now)
-            return
-        self._engine_error = ""
-        self._lives.answered(now)
-        self._outlook.observed(self._status, now)
-
-    def _ended(self, how: str) -> None:
-        self._in_force, self._unsure = None, False
-        self._lives.crashed(self._clock.now())
-        self._may_have_left_backends()
-        self._engine_error = f"{how} ({self._engine.last_words or 'no error said'})"
-        self._last_end = f"it does not stay up; the last time: {self._engine_error}"
-        log.error(how, crashes=self._lives.crashes, words=self._engine.last_words)
-
-    async def _no_answer(self, error: EngineError, now: float) -> None:
-        self._seen = False
-        self._engine_error = str(error)
-        if self._lives.mute_too_long(now) and not self.ending.under_way:
-            await self._engine.kill()
-            self._ended(f"the engine did not answer for {MUTE_SECONDS:.0f} s and was ended")
-
-    async def _carry_out(self, step: plan.Step) -> bool:
-        """Take a step; returns whether the engine took it."""
-        log.info("step", step=type(step).__name__, detail=_detail(step))
-        try:
-            await self._do(step)
-        except EngineRejected as rejected:
-            self._reject(step, rejected)
-            return False
-        except EngineError as error:
-            self._engine_error = str(error)
-            log.warning("step failed", step=type(step).__name__, error=str(error))
-            self._may_have_done(step, error)
-            return False
-        return True
-
-    def _may_have_done(self, step: plan.Step, error: EngineError) -> None:
-        """The engine did not answer: it may have taken the command, or may yet."""
-        match step:
-            case plan.Start():
-                self._ended(str(error))
-            case plan.Apply(setup) if self._in_force is not None:
-                self._in_force = replace(self._in_force, limits=highest(self._in_force.limits, setup.limits))
-                self._unsure = True
-
-    async def _do(self, step: plan.Step) -> None:
-        match step:
-            case plan.Start(setup):
-                self._store.engine_starts()
-                self._outlook.reaches(setup)
-                await self._engine.start(setup)
-                self._lives.started(self._clock.now())
-                self._in_force_is(setup)
-                self._outlook.engine_started(setup)
-            case plan.Apply(setup):
-                await self._engine.apply(setup)
-                self._applied(setup)
-            case plan.Pause():
-                await self._engine.pause()
-            case plan.Resume():
-                await self._engine.resume()
-            case plan.Retire(database):
-                await self._engine.retire(database)
-            case plan.Revive(database):
-                await self._engine.revive(database)
-            case plan.AbortBusy():
-                await self._abort_busy()
-            case plan.Restart():
-                self.ending.begin(unready_seconds=0.0)
-
-    async def _abort_busy(self) -> None:
-        """With or without an answer it may have cut off queries, which the server may yet work on."""
-        detects = self._materials.detects_dead_clients
-        try:
-            await self._engine.abort_busy()
-        finally:
-            self._lives.cut_off(self._clock.now(), detects_dead_clients=detects)
-
-    def _applied(self, setup: Setup) -> None:
-        before = self._in_force
-        self._unsure = False
-        moved = before is not None and (before.host, before.port) != (setup.host, setup.port)
-        if moved:
-            # What is unconfirmed now the old server has to notice, of which more is known now than after this.
-            self._closings.all_confirmed(setup.material.peers)
-        self._in_force_is(setup)
-        if moved:
-            self._outlook.server_changed(setup)
-
-    def _in_force_is(self, setup: Setup) -> None:
-        before, self._in_force = self._in_force, setup
-        self._materials.accept(setup)
-        if before is None or before.material.logins != setup.material.logins:
-            self._outlook.logins_changed()
-
-    def _reject(self, step: plan.Step, rejected: EngineRejected) -> None:
-        words = str(rejected)
-        log.error("engine refused the configuration", words=words)
-        if not isinstance(step, plan.Start | plan.Apply):
-            return
-        self._materials.reject(step.setup.material, words)
-        if isinstance(step, plan.Start):
-            self._lives.crashed(self._clock.now())
-            if rejected.ran:
-                self._may_have_left_backends()
-
     def _should_drain(self) -> bool:
-        return self.ending.under_way or (self._leaving and self._in_force is not None)
+        return self.ending.under_way or (self._leaving and self._runner.in_force is not None)
 
     async def _drive_drain(self) -> None:
         if not self.ending.under_way:
             self.ending.begin(unready_seconds=UNREADY_SECONDS)
         elif (clean := self.ending.take_result()) is not None:
-            await self._has_ended(clean=clean)
-
-    async def _has_ended(self, *, clean: bool) -> None:
-        """The engine is gone after a drain, whatever became of that."""
-        if self._engine.running:
-            await self._engine.kill()
-        self._in_force, self._unsure = None, False
-        self._status, self._engine_error = EngineStatus(), ""
-        if clean:
-            self._lives.ended_clean(self._clock.now())
-        else:
-            self._may_have_left_backends()
-
-    def _may_have_left_backends(self) -> None:
-        self._lives.ended(self._clock.now(), detects_dead_clients=self._materials.detects_dead_clients)
+            await self._runner.has_ended(clean=clean)
 
     def _may_end(self) -> bool:
         """Whether the pod may end: what it closed and the server does not know yet, nobody could see after it."""
-        if self.ending.under_way or self._in_force is not None:
+        if self.ending.under_way or self._runner.in_force is not None:
             return False
         accepted = self._materials.accepted
         return accepted is None or self._closings.all_confirmed(accepted.peers)
@@ -457,22 +315,10 @@ class Supervisor:
         if self._materials.unkept:
             text = f"{self._settings.identity.name}: {self._materials.unkept}"
             problems.append(Problem(field="data", text=text, reason="NotPersisted"))
-        if error := self._agent_error or self._engine_error:
+        if error := self._agent_error or self._runner.problem:
             problems.append(Problem(field="engine", text=error, reason="EngineFailed"))
-        elif self._lives.crash_loop and self._last_end:
-            problems.append(Problem(field="engine", text=self._last_end, reason="EngineFailed"))
         return (*problems, *self._enquiries.problems)
 
     def _engine_name(self) -> str:
         offered = self._reading.material
         return offered.config.engine if offered is not None else "engine"
-
-
-def _detail(step: plan.Step) -> dict[str, object]:
-    match step:
-        case plan.Start(setup) | plan.Apply(setup):
-            return {"host": setup.host, "limits": dict(setup.limits), "config": setup.material.config_hash}
-        case plan.Retire(database) | plan.Revive(database):
-            return {"database": database}
-        case _:
-            return {}
