@@ -13,13 +13,14 @@ from pgpool_pooler.contract import Grant, Peers, Problem
 from pgpool_pooler.engines.base import Engine, Material, ServerFailure
 from pgpool_pooler.engines.process import cpu_seconds, reap_orphans
 
-from . import grants, plan
+from . import plan
 from .acknowledge import Acknowledgement
 from .closings import Closings
 from .cpu import cpu_available
 from .drain import UNREADY_SECONDS, Clock
 from .ending import Ending
 from .enquiries import Enquiries
+from .granted import Granted
 from .hold import Lives
 from .inputs import Inputs, Reading
 from .materials import Materials
@@ -55,7 +56,6 @@ class Supervisor:
     ) -> None:
         """`unconfirmed_ends`, of the pod's connections to others than these addresses: see sockets."""
         self._settings = settings
-        self._store = store
         self._inputs = inputs
         self._engine = engine
         self._enquiries = enquiries
@@ -63,11 +63,7 @@ class Supervisor:
         self._clock = clock
         self._wake = asyncio.Event()
         self._acknowledgement = Acknowledgement()
-        self._grant = store.grant()
-        self._takes_away = False
         self._reading = Reading("", None, "starting", "", ())
-        self._refused_grant = ""
-        self._refusals = 0
         self._agent_error = ""
         self._busy_since: float | None = None
         self._leaving = False
@@ -76,6 +72,7 @@ class Supervisor:
         self._materials = materials = Materials(store)
         detects = materials.detects_dead_clients
         self._lives = lives = Lives(clock.now(), lived_before=store.lived(), detects_dead_clients=detects)
+        self._granted = Granted(store, settings.identity.uid, lives, clock)
         self._closings = closings = Closings(unconfirmed_ends, materials, lives, clock)
         self._outlook = outlook = Outlook(enquiries, clock, self.wake)
         self._runner = Runner(engine, store, materials, lives, closings, outlook, clock)
@@ -126,7 +123,8 @@ class Supervisor:
         self._ticked_at = self._clock.now()
         reap_orphans(self._engine.pid)
         self._reading = self._inputs.read()
-        self._take_grant()
+        if self._granted.take(self._reading.grant_text):
+            self._busy_since = None
         await self._runner.look(ending=self.ending.under_way)
         if self._should_drain():
             await self._drive_drain()
@@ -135,16 +133,17 @@ class Supervisor:
         newest = material or self._materials.accepted
         peers = newest.peers if newest is not None else Peers()
         self._watch_closings(peers)
-        if self._grant is None:
+        grant = self._granted.grant
+        if grant is None:
             return TICK_SECONDS
         if material is None:
-            self._look_without_material(self._grant, peers)
+            self._look_without_material(grant, peers)
             return TICK_SECONDS
         if not self._runner.answers:
             # What it was like before says nothing of now, and it would not hear a command.
-            self._acknowledgement.look(self._grant.generation, settled=False, now=self._clock.now())
+            self._acknowledgement.look(grant.generation, settled=False, now=self._clock.now())
             return TICK_SECONDS
-        return await self._work(self._view(self._grant, material))
+        return await self._work(self._view(grant, material))
 
     async def _work(self, view: plan.View) -> float:
         """Take one step, or see what has been reached; returns when to look again."""
@@ -187,7 +186,7 @@ class Supervisor:
 
     def _look_without_material(self, grant: Grant, peers: Peers) -> None:
         """Nothing can run, perhaps for long: what is taken away is given back all the same."""
-        obeyed = plan.obeyed_by_nothing(grant, takes_away=self._takes_away)
+        obeyed = plan.obeyed_by_nothing(grant, takes_away=self._granted.takes_away)
         settled = obeyed and self._closings.all_ended(peers)
         self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
 
@@ -202,7 +201,8 @@ class Supervisor:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
         engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
         ending = self.ending.under_way or self._runner.in_force is None
-        obeyed = self._grant is None or self._acknowledgement.generation == self._grant.generation
+        grant = self._granted.grant
+        obeyed = grant is None or self._acknowledgement.generation == grant.generation
         if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
             self._closings.watch(peers)
 
@@ -227,7 +227,7 @@ class Supervisor:
         now, in_force = self._clock.now(), self._runner.in_force
         return Facts(
             identity=self._settings.identity,
-            grant=self._grant,
+            grant=self._granted.grant,
             acknowledged=self._acknowledgement.generation,
             in_force=in_force,
             status=self._runner.status,
@@ -235,7 +235,7 @@ class Supervisor:
             warm=self._enquiries.warm or now - self._lives.started_at > self._enquiries.warm_seconds,
             holding=self._lives.holding(now) or (in_force is None and self._closings.unconfirmed > 0),
             mute=not self._runner.answers,
-            refusals=self._refusals,
+            refusals=self._granted.refusals,
             crashes=self._lives.all_crashes,
             draining=self.ending.under_way or self._leaving,
             reach=self._outlook.reach,
@@ -251,29 +251,6 @@ class Supervisor:
             problems=self._problems(),
         )
 
-    def _take_grant(self) -> None:
-        verdict = grants.judge(self._reading.grant_text, self._grant, self._settings.identity.uid)
-        if isinstance(verdict, grants.Accepted):
-            verdict = self._accept(verdict)
-        refused = verdict.why if isinstance(verdict, grants.Refused) else ""
-        if refused and refused != self._refused_grant:
-            self._refusals += 1
-            log.warning("grant refused", why=refused)
-        self._refused_grant = refused
-
-    def _accept(self, verdict: grants.Accepted) -> grants.Verdict:
-        """Persist a grant, then follow it."""
-        try:
-            self._store.keep_grant(verdict.grant)
-        except OSError as error:
-            return grants.Refused(f"cannot be persisted, free the pod's volume for its data: {error}")
-        if self._grant is None and grants.may_have_been_followed(verdict.grant):
-            self._lives.ended(self._clock.now(), detects_dead_clients=False)
-        self._takes_away = self._grant is not None and grants.takes_away(verdict.grant, self._grant)
-        self._grant, self._busy_since = verdict.grant, None
-        log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
-        return verdict
-
     def _view(self, grant: Grant, material: Material) -> plan.View:
         view = plan.View(
             grant=grant,
@@ -281,7 +258,7 @@ class Supervisor:
             in_force=self._runner.in_force,
             status=self._runner.status,
             holding=self._holding(material),
-            takes_away=self._takes_away,
+            takes_away=self._granted.takes_away,
             unsure=self._runner.unsure,
         )
         restart_needed = not plan.moving(view) and self._runner.needs_restart(material)
@@ -305,9 +282,9 @@ class Supervisor:
 
     def _problems(self) -> tuple[Problem, ...]:
         problems = list(self._reading.problems)
-        if self._refused_grant:
+        if self._granted.refused:
             where = "metadata.annotations[pgpool.dev/grant]"
-            text = f"{self._settings.identity.name} refuses it: {self._refused_grant}"
+            text = f"{self._settings.identity.name} refuses it: {self._granted.refused}"
             problems.append(Problem(field=where, text=text, reason="GrantRefused"))
         if self._materials.refusal:
             text = f"{self._settings.identity.name}: {self._materials.refusal}"
