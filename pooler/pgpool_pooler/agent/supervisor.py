@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Final
 
 import structlog
 
@@ -25,19 +24,12 @@ from .hold import Lives
 from .inputs import Inputs, Reading
 from .materials import Materials
 from .outlook import Outlook
+from .pace import BUSY_TICK_SECONDS, TICK_SECONDS, Pace
 from .report import Facts
 from .runner import Runner
 from .settings import Settings
 from .store import Store
 
-TICK_SECONDS: Final = 1.0
-BUSY_TICK_SECONDS: Final = 0.05
-"""While connections close, or a grant is not acknowledged yet."""
-BUSY_SECONDS: Final = 10.0
-"""For so long at a time the loop looks that often: what is not done by then waits for a transaction or a session,
-which may last for hours, and each look costs the engine's CPU."""
-LONG_TICK_SECONDS: Final = 0.5
-"""After BUSY_SECONDS, until what is being waited for is done."""
 log = structlog.get_logger()
 
 
@@ -65,7 +57,7 @@ class Supervisor:
         self._acknowledgement = Acknowledgement()
         self._reading = Reading("", None, "starting", "", ())
         self._agent_error = ""
-        self._busy_since: float | None = None
+        self._pace = Pace()
         self._leaving = False
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
@@ -124,7 +116,7 @@ class Supervisor:
         reap_orphans(self._engine.pid)
         self._reading = self._inputs.read()
         if self._granted.take(self._reading.grant_text):
-            self._busy_since = None
+            self._pace.rest()
         await self._runner.look(ending=self.ending.under_way)
         if self._should_drain():
             await self._drive_drain()
@@ -163,8 +155,8 @@ class Supervisor:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
         acknowledged = self._acknowledgement.generation == view.grant.generation
         if not settled or not acknowledged or plan.still_closing(view):
-            return self._busy_tick()
-        self._busy_since = None
+            return self._pace.busy(self._clock.now(), paused=view.status.paused)
+        self._pace.rest()
         return min(TICK_SECONDS, self._outlook.room_in() or TICK_SECONDS)
 
     def _decide(self, view: plan.View) -> plan.Step:
@@ -211,16 +203,6 @@ class Supervisor:
         if self._lives.holding(self._clock.now()):
             return True
         return self._runner.in_force is None and not self._closings.all_confirmed(material.peers)
-
-    def _busy_tick(self) -> float:
-        """Seconds until the next look, while something is not done yet.
-
-        Few, for however long that lasts, while the engine is paused: every client waits then.
-        """
-        now = self._clock.now()
-        self._busy_since = now if self._busy_since is None else self._busy_since
-        is_long = now - self._busy_since >= BUSY_SECONDS and not self._runner.status.paused
-        return LONG_TICK_SECONDS if is_long else BUSY_TICK_SECONDS
 
     def facts(self) -> Facts:
         """What there is to report."""

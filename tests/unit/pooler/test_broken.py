@@ -10,8 +10,8 @@ import pytest
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import MUTE_SECONDS, STABLE_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.metrics import exposition
+from pgpool_pooler.agent.pace import BUSY_TICK_SECONDS
 from pgpool_pooler.agent.store import AcceptedConfig, Store
-from pgpool_pooler.agent.supervisor import BUSY_TICK_SECONDS
 from pgpool_pooler.contract import Grant, Phase, PoolMode, UserRule
 from pgpool_pooler.engines.base import EngineError, EngineRejected, Setup
 

@@ -4,9 +4,9 @@ import pytest
 
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import UNDETECTED_HOLD_SECONDS
+from pgpool_pooler.agent.pace import BUSY_SECONDS
 from pgpool_pooler.agent.reach import FULL_SECONDS, Answer
 from pgpool_pooler.agent.store import Store
-from pgpool_pooler.agent.supervisor import BUSY_SECONDS
 from pgpool_pooler.contract import Activity, Backends, Mode, PoolMode, Problem
 from pgpool_pooler.engines.base import FailureKind, ServerFailure
 

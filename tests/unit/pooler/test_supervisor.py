@@ -7,9 +7,9 @@ import pytest
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.inputs import Inputs
+from pgpool_pooler.agent.pace import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS
 from pgpool_pooler.agent.report import state
 from pgpool_pooler.agent.store import Store
-from pgpool_pooler.agent.supervisor import BUSY_SECONDS, BUSY_TICK_SECONDS, LONG_TICK_SECONDS
 from pgpool_pooler.contract import Grant, Mode, Phase
 from pgpool_pooler.engines.base import EngineStatus
 
