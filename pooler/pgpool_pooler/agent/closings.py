@@ -38,6 +38,7 @@ class Closings:
         """As many as there were at the last look."""
         self._since = 0.0
         self._is_detected = False
+        self._was_left = False
         self._looked_at = -math.inf
 
     def all_confirmed(self, peers: Peers) -> bool:
@@ -48,11 +49,21 @@ class Closings:
         if self.unconfirmed and not before:
             self._since = now
             self._is_detected = self._materials.detects_dead_clients
+            self._was_left = False
             log.info("waiting until the server has noticed what was closed", connections=self.unconfirmed)
         if before and not self.unconfirmed and now - self._since >= GIVEN_UP_SECONDS:
             log.warning("the server may never have noticed what was closed", connections=before)
-            self._lives.given_up(detects_dead_clients=self._is_detected)
+            if not self._was_left:
+                self._lives.given_up(detects_dead_clients=self._is_detected)
         return not self.unconfirmed
+
+    def server_left(self, peers: Peers) -> None:
+        """Another server is used from now on.
+
+        What was closed on the one before is still waited for, but not for ever: mostly that server is gone itself.
+        """
+        self._lives.moved()
+        self._was_left = not self.all_confirmed(peers)
 
     def all_ended(self, peers: Peers) -> bool:
         """Whether the backends of all that was closed are gone, as far as anybody knows."""

@@ -28,7 +28,6 @@ class Outlook:
         self._wake = wake
         self.reach = Reachability()
         """Of the server that the engine connects to."""
-        self._server: tuple[str, int] | None = None
         self._memory = Memory()
         self._crowd = Crowd()
         self._move_since: float | None = None
@@ -44,11 +43,9 @@ class Outlook:
         """The engine answered a question that was put to it at `now`."""
         self.reach.observed(status, now)
 
-    def reaches(self, setup: Setup) -> None:
-        """The engine connects to this server from now on: what was known of another one says nothing of it."""
-        server = setup.host, setup.port
-        if server != self._server:
-            self._server, self.reach = server, Reachability()
+    def server_left(self) -> None:
+        """The engine connects to another server from now on, of which what was known says nothing."""
+        self.reach = Reachability()
 
     def engine_started(self, setup: Setup) -> None:
         """An engine has started."""
@@ -58,9 +55,8 @@ class Outlook:
         """Passwords or certificates have changed in the engine."""
         self.reach.retry_logins()
 
-    def server_changed(self, setup: Setup) -> None:
-        """The engine has moved to another server."""
-        self.reaches(setup)
+    def engine_moved(self) -> None:
+        """The engine that runs has another server: what the one before said of itself says nothing of that."""
         self._enquiries.server_changed()
 
     def complete(self, view: plan.View) -> plan.View:

@@ -46,6 +46,7 @@ class Runner:
         """A change had no answer; `in_force` has the highest limits that the engine may have."""
         self.answers = True
         """Whether it did when it was asked last; one that does not run has nothing to answer."""
+        self._server: tuple[str, int] | None = None
         self._error = ""
         self._last_end = ""
 
@@ -141,7 +142,7 @@ class Runner:
 
     async def _start(self, setup: Setup) -> None:
         self._store.engine_starts()
-        self._outlook.reaches(setup)
+        self._reaches(setup)
         await self._engine.start(setup)
         self._lives.started(self._clock.now())
         self._takes(setup)
@@ -151,13 +152,19 @@ class Runner:
         await self._engine.apply(setup)
         before = self.in_force
         self.unsure = False
-        moved = before is not None and (before.host, before.port) != (setup.host, setup.port)
-        if moved:
-            # What is unconfirmed now the old server has to notice, of which more is known now than after this.
-            self._closings.all_confirmed(setup.material.peers)
         self._takes(setup)
-        if moved:
-            self._outlook.server_changed(setup)
+        if before is not None and (before.host, before.port) != (setup.host, setup.port):
+            self._reaches(setup)
+            self._outlook.engine_moved()
+
+    def _reaches(self, setup: Setup) -> None:
+        """What is known of another server says nothing of this one."""
+        server = setup.host, setup.port
+        if server == self._server:
+            return
+        self._server = server
+        self._outlook.server_left()
+        self._closings.server_left(setup.material.peers)
 
     def _takes(self, setup: Setup) -> None:
         before, self.in_force = self.in_force, setup
