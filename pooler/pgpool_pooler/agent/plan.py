@@ -1,4 +1,4 @@
-"""What to do next, decided from what should be and what is. Pure; the supervisor carries it out and asks again.
+"""What to do next, decided from what should be and what is. Pure; runner carries it out, supervisor asks again.
 
 Every step leaves the sum of the pod's connections within its cap, whatever the engine does until the next one.
 """
