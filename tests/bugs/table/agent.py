@@ -107,8 +107,8 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what was closed while the network was cut counts until PostgreSQL must have noticed",
         file=f"{AGENT}/supervisor.py",
-        right=" or self._all_confirmed(view.material.peers)",
-        wrong=" or view.material is not None",
+        right="return self._all_confirmed(peers) and not",
+        wrong="return not",
         caught_by=(
             f"{TEST_SUPERVISOR}::"
             "test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed",
@@ -164,10 +164,10 @@ AGENTS = (
         guards=Guard.FAIL_CLOSED,
         promise="fail closed: a pod without a grant starts no engine",
         file=f"{AGENT}/supervisor.py",
-        right="        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
+        right="        if self._grant is None:\n            return TICK_SECONDS\n",
         wrong="        if material is not None and not self._engine.running:\n"
         '            await self._engine.start(Setup(material, 1, "localhost", 5432, 1, {}))\n'
-        "        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
+        "        if self._grant is None:\n            return TICK_SECONDS\n",
         caught_by=(f"{TEST_SUPERVISOR}::test_a_pod_without_a_grant_starts_no_engine",),
     ),
     Bug(

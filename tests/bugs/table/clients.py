@@ -39,8 +39,8 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a pod that ends lets clients finish their transactions first",
         file=f"{AGENT}/drain.py",
-        right="            await engine.stop_accepting()\n",
-        wrong="            await engine.kill()\n            await engine.stop_accepting()\n",
+        right="        await _heard(engine.stop_accepting())\n",
+        wrong="        await engine.kill()\n        await _heard(engine.stop_accepting())\n",
         caught_by=(
             f"{TEST_TIMING}::test_a_drain_hangs_up_first_and_finishes_as_soon_as_the_clients_are_gone",
         ),
@@ -145,7 +145,7 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a failure of the agent does not end process 1 and the engine with it",
         file=f"{AGENT}/supervisor.py",
-        right='            self._engine_error = f"the agent failed: {type(error).__name__}: {error}"\n',
+        right='            self._agent_error = f"the agent failed: {type(error).__name__}: {error}"\n',
         wrong="            raise\n",
         caught_by=(
             f"{TEST_SUPERVISOR}::test_a_failure_of_the_agent_itself_is_told_and_does_not_end_process_1",

@@ -210,8 +210,8 @@ COMES_BACK = (
         guards=Guard.RELEASED_BY_A_PERSON,
         promise="the budget comes back: a person's release frees the dead that cannot be proven drained",
         file=BOOK_PY,
-        right="return pod.life.dead and self._hold(pod) is None",
-        wrong="return False",
+        right="return hold is None or (bool",
+        wrong="return hold is not None and (bool",
         caught_by=(f"{TEST_PLAN}::test_the_dead_that_cannot_be_proven_drained_are_freed_by_a_persons_word",),
     ),
 )

@@ -69,8 +69,8 @@ DRAINED = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: a pod whose engine crashed does not say that it left nothing",
         file=f"{AGENT}/hold.py",
-        right="now + hold if detects_dead_clients else math.inf)",
-        wrong="now + hold)",
+        right="until if detects_dead_clients else math.inf)",
+        wrong="until)",
         caught_by=(f"{TEST_SUPERVISOR}::test_a_clean_end_says_nothing_of_an_engine_that_crashed_before",),
     ),
     Bug(
@@ -97,9 +97,9 @@ DRAINED = (
         name="given-up-is-confirmed",
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel may have given up telling the server was not confirmed",
-        file=f"{AGENT}/supervisor.py",
-        right="return self._lives.left_nothing(self._clock.now()) and not self._given_up",
-        wrong="return self._lives.left_nothing(self._clock.now())",
+        file=f"{AGENT}/hold.py",
+        right="        self._left_until = math.inf\n",
+        wrong="",
         caught_by=(
             f"{TEST_SUPERVISOR}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
         ),
