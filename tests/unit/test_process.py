@@ -86,6 +86,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> dict[str, Any]:
         if "/leases" in request.path:
             return await self._answer_lease(request)
+        if "/pods/" in request.path:
+            return _refusal(404)
         items = self.there.get(request.path.rpartition("/")[2], [])
         return _DISCOVERY.get(request.path, {"metadata": {"resourceVersion": "1"}, "items": items})
 

@@ -64,6 +64,9 @@ class Lives:
         self._hold_until = now
         self._ending_until = now
         self._left_until = now
+        self._given_up = False
+        self._kept = False
+        """Given up telling a server that keeps the backend for it."""
         if lived_before:
             self.ended(now, detects_dead_clients=detects_dead_clients)
 
@@ -74,7 +77,7 @@ class Lives:
     def ending(self, now: float) -> bool:
         """Whether backends that an engine has left may still be there, as far as a hold tells: what they had is not
         given back yet. It is not `holding`, which puts off a start, also after a crash that left none."""
-        return now < self._ending_until
+        return self._kept or now < self._ending_until
 
     def started(self, now: float) -> None:
         """An engine has started."""
@@ -107,9 +110,12 @@ class Lives:
     def given_up(self, *, detects_dead_clients: bool) -> None:
         """The kernel stopped telling the server that a connection is closed. A server that does not look for dead
         clients keeps its backend, for hours or for good: nobody can say any more that it is gone."""
-        self._left_until = math.inf
-        if not detects_dead_clients:
-            self._ending_until = math.inf
+        self._given_up = True
+        self._kept = self._kept or not detects_dead_clients
+
+    def moved(self) -> None:
+        """Another server is used from now on, of which nothing was given up yet."""
+        self._given_up = self._kept = False
 
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
@@ -121,7 +127,7 @@ class Lives:
 
         Where the server does not look for dead clients, nobody knows for how long one does: a hold proves nothing.
         """
-        return now >= self._left_until
+        return now >= self._left_until and not self._given_up
 
     def crashed(self, now: float) -> None:
         """An engine has ended by itself, had to be ended, or did not start."""

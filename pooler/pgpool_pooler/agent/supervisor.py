@@ -75,6 +75,7 @@ class Supervisor:
         self._unconfirmed = 0
         self._unconfirmed_since = 0.0
         self._unconfirmed_is_detected = False
+        self._unconfirmed_was_left = False
         self._sockets_seen_at = -math.inf
         self._wake = asyncio.Event()
         self._reach = Reachability()
@@ -228,10 +229,12 @@ class Supervisor:
         if self._unconfirmed and not before:
             self._unconfirmed_since = now
             self._unconfirmed_is_detected = self._materials.detects_dead_clients
+            self._unconfirmed_was_left = False
             log.info("waiting until the server has noticed what was closed", connections=self._unconfirmed)
         if before and not self._unconfirmed and now - self._unconfirmed_since >= GIVEN_UP_SECONDS:
             log.warning("the server may never have noticed what was closed", connections=before)
-            self._lives.given_up(detects_dead_clients=self._unconfirmed_is_detected)
+            if not self._unconfirmed_was_left:
+                self._lives.given_up(detects_dead_clients=self._unconfirmed_is_detected)
         return not self._unconfirmed
 
     def _watch_closings(self, peers: Peers) -> None:
@@ -429,20 +432,22 @@ class Supervisor:
     def _applied(self, setup: Setup) -> None:
         before = self._in_force
         self._unsure = False
-        moved = before is not None and (before.host, before.port) != (setup.host, setup.port)
-        if moved:
-            # What is unconfirmed now the old server has to notice, of which more is known now than after this.
-            self._all_confirmed(setup.material.peers)
         self._in_force_is(setup)
-        if moved:
+        if before is not None and (before.host, before.port) != (setup.host, setup.port):
             self._reaches(setup)
             self._enquiries.server_changed()
 
     def _reaches(self, setup: Setup) -> None:
-        """What was known of another server says nothing of this one."""
+        """What was known of another server says nothing of this one.
+
+        What was closed there is still waited for, but not for ever: mostly that server is gone itself.
+        """
         server = setup.host, setup.port
-        if server != self._reached:
-            self._reached, self._reach = server, Reachability()
+        if server == self._reached:
+            return
+        self._reached, self._reach = server, Reachability()
+        self._lives.moved()
+        self._unconfirmed_was_left = not self._all_confirmed(setup.material.peers)
 
     def _in_force_is(self, setup: Setup) -> None:
         before, self._in_force = self._in_force, setup

@@ -291,18 +291,25 @@ async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up
     assert (await serving.settle(60)).acknowledged == 1
 
 
-@pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
-async def test_of_what_was_closed_to_move_the_server_that_was_left_has_to_know(
-    serving: Pod, *, notices: bool, acknowledged: int
+async def test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_for_ever(
+    serving: Pod,
 ) -> None:
-    serving.enquiries.identity = identity(detects=notices)
-    await serving.settle(1)
     serving.unconfirmed = 1
     serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
-    await serving.settle()
-    serving.enquiries.identity = identity(detects=not notices)
+    assert (await serving.settle(5)).acknowledged == 1
     await given_up(serving)
-    assert (await serving.settle(60)).acknowledged == acknowledged
+    assert (await serving.settle(1)).acknowledged == 2
+
+
+async def test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one(serving: Pod) -> None:
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    serving.give(grant({"app": 3, "b": 1}, generation=3, host="10.0.0.2"))
+    assert (await serving.settle(1)).acknowledged == 3
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run()
 
 
 async def test_what_was_closed_towards_the_pools_own_pods_is_not_the_servers(serving: Pod) -> None:
