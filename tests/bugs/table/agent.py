@@ -323,8 +323,8 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="a pod without an engine gives nothing back while backends of its earlier one may be there",
         file=f"{AGENT}/hold.py",
-        right="return now < self._ending_until",
-        wrong="return False",
+        right="return self._kept or now < self._ending_until",
+        wrong="return self._kept",
         caught_by=(
             f"{TEST_BROKEN}::"
             "test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone",
@@ -346,8 +346,8 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what the kernel gave up telling a server of that does not look is not given back",
         file=f"{AGENT}/hold.py",
-        right="        if not detects_dead_clients:\n            self._ending_until = math.inf\n",
-        wrong="",
+        right="self._kept = self._kept or not detects_dead_clients",
+        wrong="pass",
         caught_by=(
             f"{TEST_SUPERVISOR}::"
             "test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself",

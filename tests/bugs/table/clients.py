@@ -215,8 +215,8 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: they are not paused on a new server for what the old one did",
         file=f"{AGENT}/supervisor.py",
-        right="if server != self._reached:",
-        wrong="if self._reached is None:",
+        right="if server == self._reached:",
+        wrong="if self._reached is not None:",
         caught_by=(
             f"{TEST_SUPERVISOR}::"
             "test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage",

@@ -313,4 +313,16 @@ COMES_BACK = (
         wrong="return True",
         caught_by=(f"{TEST_BROKEN}::test_what_a_pod_that_cannot_start_is_given_is_not_in_force",),
     ),
+    Bug(
+        name="a-server-that-was-left-is-waited-for-for-ever",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what a server that is gone never confirmed holds nothing at the next one",
+        file=f"{AGENT}/hold.py",
+        right="self._given_up = self._kept = False",
+        wrong="pass",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one",
+        ),
+    ),
 )

@@ -98,8 +98,8 @@ DRAINED = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel may have given up telling the server was not confirmed",
         file=f"{AGENT}/hold.py",
-        right="        self._left_until = math.inf\n",
-        wrong="",
+        right="return now >= self._left_until and not self._given_up",
+        wrong="return now >= self._left_until",
         caught_by=(
             f"{TEST_SUPERVISOR}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
         ),
@@ -236,7 +236,7 @@ DRAINED = (
         promise="dead is not drained: what an earlier engine left is not forgotten with the next one",
         file=f"{AGENT}/hold.py",
         right='        """An engine has started."""\n',
-        wrong='        """An engine has started."""\n        self._left_until = now\n',
+        wrong='        """An engine has started."""\n        self._given_up = False\n',
         caught_by=(
             f"{TEST_SUPERVISOR}::"
             "test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain",
