@@ -107,8 +107,8 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what was closed while the network was cut counts until PostgreSQL must have noticed",
         file=f"{AGENT}/supervisor.py",
-        right=" or self._all_confirmed(view.material.peers)",
-        wrong=" or view.material is not None",
+        right="return self._all_confirmed(peers) and not",
+        wrong="return not",
         caught_by=(
             f"{TEST_SUPERVISOR}::"
             "test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed",
@@ -164,10 +164,10 @@ AGENTS = (
         guards=Guard.FAIL_CLOSED,
         promise="fail closed: a pod without a grant starts no engine",
         file=f"{AGENT}/supervisor.py",
-        right="        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
+        right="        if self._grant is None:\n            return TICK_SECONDS\n",
         wrong="        if material is not None and not self._engine.running:\n"
         '            await self._engine.start(Setup(material, 1, "localhost", 5432, 1, {}))\n'
-        "        if self._grant is None or material is None:\n            return TICK_SECONDS\n",
+        "        if self._grant is None:\n            return TICK_SECONDS\n",
         caught_by=(f"{TEST_SUPERVISOR}::test_a_pod_without_a_grant_starts_no_engine",),
     ),
     Bug(
@@ -317,5 +317,60 @@ AGENTS = (
         right="min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS)",
         wrong="_BACKOFF_SECONDS",
         caught_by=(f"{TEST_TIMING}::test_the_wait_after_a_crash_doubles_up_to_half_a_minute",),
+    ),
+    Bug(
+        name="given-back-before-the-earlier-engines-backends-end",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="a pod without an engine gives nothing back while backends of its earlier one may be there",
+        file=f"{AGENT}/hold.py",
+        right="return self._kept or now < self._ending_until",
+        wrong="return self._kept",
+        caught_by=(
+            f"{TEST_BROKEN}::"
+            "test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone",
+        ),
+    ),
+    Bug(
+        name="cut-off-and-moved-away",
+        guards=Guard.MOVES,
+        promise="a move is not acknowledged while queries that it cut off may still run on the old server",
+        file=f"{AGENT}/supervisor.py",
+        right="self._lives.cut_off(self._clock.now(), detects_dead_clients=detects)",
+        wrong="pass",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::test_a_move_that_cut_queries_off_is_not_acknowledged_while_they_may_run",
+        ),
+    ),
+    Bug(
+        name="given-up-and-given-back",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what the kernel gave up telling a server of that does not look is not given back",
+        file=f"{AGENT}/hold.py",
+        right="self._kept = self._kept or not detects_dead_clients",
+        wrong="pass",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself",
+        ),
+    ),
+    Bug(
+        name="what-was-read-of-another-server-or-mode",
+        guards=Guard.WAITS_FOR_ITS_OWN,
+        promise="a wait is short only where this server, in this mode, was read to notice dead clients",
+        file=f"{AGENT}/materials.py",
+        right="self.detects_dead_clients and now is not None and now.place == place,",
+        wrong="self.detects_dead_clients,",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short",
+        ),
+    ),
+    Bug(
+        name="a-secret-is-kept-before-it-is-written",
+        guards=Guard.WITHOUT_CONTROL_PLANE,
+        promise="a restarted container has every password that worked, also one that could not be kept at first",
+        file=f"{AGENT}/inputs.py",
+        right="        if not self._unkept:\n            return ()\n",
+        wrong="        if not self._unkept:\n            return ()\n        self._unkept = False\n",
+        caught_by=(f"{TEST_BROKEN}::test_a_secret_that_cannot_be_kept_is_used_is_told_and_is_kept_later",),
     ),
 )

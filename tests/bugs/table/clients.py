@@ -5,6 +5,7 @@ from tests.bugs.table.bug import (
     OPERATOR,
     PGBOUNCER,
     TEST_AGENT_PLAN,
+    TEST_BROKEN,
     TEST_PGBOUNCER,
     TEST_SUPERVISOR,
     TEST_TIMING,
@@ -39,8 +40,8 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a pod that ends lets clients finish their transactions first",
         file=f"{AGENT}/drain.py",
-        right="            await engine.stop_accepting()\n",
-        wrong="            await engine.kill()\n            await engine.stop_accepting()\n",
+        right="        await _heard(engine.stop_accepting())\n",
+        wrong="        await engine.kill()\n        await _heard(engine.stop_accepting())\n",
         caught_by=(
             f"{TEST_TIMING}::test_a_drain_hangs_up_first_and_finishes_as_soon_as_the_clients_are_gone",
         ),
@@ -145,11 +146,91 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a failure of the agent does not end process 1 and the engine with it",
         file=f"{AGENT}/supervisor.py",
-        right='            self._engine_error = f"the agent failed: {type(error).__name__}: {error}"\n',
+        right='            self._agent_error = f"the agent failed: {type(error).__name__}: {error}"\n',
         wrong="            raise\n",
         caught_by=(
             f"{TEST_SUPERVISOR}::test_a_failure_of_the_agent_itself_is_told_and_does_not_end_process_1",
         ),
         because="RuntimeError: unforeseen",
+    ),
+    Bug(
+        name="a-look-without-an-answer-ends-the-patience",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: a look at the engine that is not answered takes no time from a drain's clients",
+        file=f"{AGENT}/drain.py",
+        right="return (await engine.observe()).clients == 0\n    except EngineError:\n        return False\n",
+        wrong="return (await engine.observe()).clients == 0\n    except EngineError:\n        return True\n",
+        caught_by=(f"{TEST_TIMING}::test_a_look_without_an_answer_takes_no_time_from_the_clients",),
+    ),
+    Bug(
+        name="told-once-to-finish",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: an engine that did not hear that it is to finish is told again",
+        file=f"{AGENT}/drain.py",
+        right="    while engine.running and not await _heard(engine.finish()) and clock.now() < deadline:\n"
+        "        await clock.sleep(_POLL_SECONDS)\n",
+        wrong="    if engine.running:\n        await _heard(engine.finish())\n",
+        caught_by=(f"{TEST_TIMING}::test_an_engine_that_did_not_hear_that_it_is_to_finish_is_told_again",),
+    ),
+    Bug(
+        name="the-console-is-closed-under-a-drain",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: a drain goes on where another command's timeout has closed the console",
+        file=f"{PGBOUNCER}/console.py",
+        right="cursor = await connection.execute(command.encode())",
+        wrong="cursor = await self._connection.execute(command.encode())",
+        caught_by=(
+            "tests/unit/pooler/test_pgbouncer_console.py::"
+            "test_a_command_under_which_another_ones_timeout_closes_the_connection_has_no_answer",
+        ),
+        because="AttributeError",
+    ),
+    Bug(
+        name="heard-before-anybody-listens",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: a SIGTERM that came while the agent started is kept until it is listened for",
+        file=f"{AGENT}/run.py",
+        right="    loop = asyncio.get_running_loop()\n",
+        wrong="    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))\n"
+        "    loop = asyncio.get_running_loop()\n",
+        caught_by=(
+            "tests/unit/pooler/test_run.py::"
+            "test_sigterm_that_comes_before_anything_is_loaded_drains_the_pod_all_the_same",
+        ),
+    ),
+    Bug(
+        name="not-heard-at-the-start",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: the kubelet sends SIGTERM once, perhaps before the agent can listen for it",
+        file="pooler/Dockerfile",
+        right='"--block-signal=TERM,INT"',
+        wrong='"--block-signal=INT"',
+        caught_by=(
+            "tests/unit/pooler/test_run.py::"
+            "test_sigterm_that_comes_before_anything_is_loaded_drains_the_pod_all_the_same",
+        ),
+    ),
+    Bug(
+        name="an-old-servers-outage-is-the-new-ones",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: they are not paused on a new server for what the old one did",
+        file=f"{AGENT}/supervisor.py",
+        right="if server == self._reached:",
+        wrong="if self._reached is not None:",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage",
+        ),
+    ),
+    Bug(
+        name="refused-at-full-speed",
+        guards=Guard.CLIENTS_SURVIVE,
+        promise="clients survive: a step that the engine does not take leaves them the pod's CPU",
+        file=f"{AGENT}/supervisor.py",
+        right="return BUSY_TICK_SECONDS if not done or isinstance(step, plan.AbortBusy) else 0.0",
+        wrong="return 0.0",
+        caught_by=(
+            f"{TEST_BROKEN}::test_a_step_that_the_engine_does_not_take_is_not_repeated_without_a_pause",
+        ),
     ),
 )

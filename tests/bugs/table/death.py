@@ -316,4 +316,55 @@ DEATHS = (
         wrong="now: Callable[[], float] = time.time",
         caught_by=(_TEST_WALL_CLOCK,),
     ),
+    Bug(
+        name="not-in-the-store-is-gone",
+        guards=Guard.ABSENCE_IS_NOT_DEATH,
+        promise="absence is not death: a pod that no watch told of is looked for before it counts as gone",
+        file=DEATHS_PY,
+        right='if found is not None and found["metadata"]["uid"] == record.uid:',
+        wrong="if False:",
+        caught_by=(f"{TEST_DEATHS}::test_a_pod_that_no_watch_told_of_is_looked_for_and_found_alive",),
+    ),
+    Bug(
+        name="no-answer-is-gone",
+        guards=Guard.ABSENCE_IS_NOT_DEATH,
+        promise="absence is not death: a look for a pod that the API server does not answer finds nothing out",
+        file=DEATHS_PY,
+        right='            log.info("no look for a pod that was never seen", pod=record.pod, error=str(error))\n'
+        "            return\n",
+        wrong="            found = None\n",
+        caught_by=(f"{TEST_DEATHS}::test_one_that_nobody_can_look_for_is_not_proven_dead",),
+    ),
+    Bug(
+        name="a-kubelet-that-failed-succeeds",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: a kubelet that could not end a pod has not ended it because its object is gone",
+        file=DEATHS_PY,
+        right="return self.clock() > able_since + pod.grace_seconds + GONE_MARGIN_SECONDS",
+        wrong="return False",
+        caught_by=(
+            f"{TEST_DEATHS}::"
+            "test_a_kubelet_that_could_not_end_a_pod_does_not_prove_that_it_did_once_the_object_was_forced_away",
+        ),
+    ),
+    Bug(
+        name="a-node-is-its-name",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: the machine that the pod ran on, not another one that has its name by now",
+        file=DEATHS_PY,
+        right='if raw is None or (uid and raw["metadata"]["uid"] != uid):',
+        wrong="if raw is None:",
+        caught_by=(f"{TEST_DEATHS}::test_only_the_machine_that_the_pod_ran_on_proves_its_death",),
+    ),
+    Bug(
+        name="not-found-is-ended",
+        guards=Guard.END_IS_REPORTED,
+        promise="proof of death: a container that its kubelet only cannot find has not been seen to end",
+        file=f"{OPERATOR}/reconcile/pods.py",
+        right='return "terminated" in state and state["terminated"].get("reason") != _NOT_FOUND',
+        wrong='return "terminated" in state',
+        caught_by=(
+            "tests/unit/reconcile/test_pods.py::test_a_pod_has_ended_when_every_container_of_every_sort_has",
+        ),
+    ),
 )

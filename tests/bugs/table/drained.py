@@ -3,9 +3,11 @@
 from tests.bugs.table.bug import (
     AGENT,
     BOOK_PY,
+    BUDGET_RECONCILER_PY,
     DEATH_PY,
     OPERATOR,
     PGBOUNCER,
+    TEST_COUNTS,
     TEST_DEATH,
     TEST_PGBOUNCER,
     TEST_PLAN,
@@ -13,8 +15,6 @@ from tests.bugs.table.bug import (
     Bug,
 )
 from tests.bugs.table.guard import Guard
-
-_TEST_COUNTS = "tests/unit/reconcile/test_counts.py"
 
 DRAINED = (
     Bug(
@@ -42,7 +42,7 @@ DRAINED = (
         file=f"{OPERATOR}/reconcile/counts.py",
         right="if newest is None or not newest.age < dead_for:",
         wrong="if newest is None:",
-        caught_by=(f"{_TEST_COUNTS}::test_a_count_from_before_the_proof_of_death_says_nothing",),
+        caught_by=(f"{TEST_COUNTS}::test_a_count_from_before_the_proof_of_death_says_nothing",),
     ),
     Bug(
         name="once-noticed-always-noticed",
@@ -69,8 +69,8 @@ DRAINED = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: a pod whose engine crashed does not say that it left nothing",
         file=f"{AGENT}/hold.py",
-        right="now + hold if detects_dead_clients else math.inf)",
-        wrong="now + hold)",
+        right="until if detects_dead_clients else math.inf)",
+        wrong="until)",
         caught_by=(f"{TEST_SUPERVISOR}::test_a_clean_end_says_nothing_of_an_engine_that_crashed_before",),
     ),
     Bug(
@@ -97,9 +97,9 @@ DRAINED = (
         name="given-up-is-confirmed",
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel may have given up telling the server was not confirmed",
-        file=f"{AGENT}/supervisor.py",
-        right="return self._lives.left_nothing(self._clock.now()) and not self._given_up",
-        wrong="return self._lives.left_nothing(self._clock.now())",
+        file=f"{AGENT}/hold.py",
+        right="return now >= self._left_until and not self._given_up",
+        wrong="return now >= self._left_until",
         caught_by=(
             f"{TEST_SUPERVISOR}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
         ),
@@ -132,7 +132,7 @@ DRAINED = (
         file=f"{OPERATOR}/reconcile/counts.py",
         right=" and here.backends.complete",
         wrong="",
-        caught_by=(f"{_TEST_COUNTS}::test_a_count_by_one_who_does_not_see_all_frees_nothing",),
+        caught_by=(f"{TEST_COUNTS}::test_a_count_by_one_who_does_not_see_all_frees_nothing",),
         because="KeyError: 'app-2'",
     ),
     Bug(
@@ -142,7 +142,7 @@ DRAINED = (
         file=f"{OPERATOR}/reconcile/scene.py",
         right=" or any(self.is_taken(address, uid) for address in addresses)",
         wrong="",
-        caught_by=(f"{_TEST_COUNTS}::test_an_address_that_a_living_pod_has_now_tells_nothing",),
+        caught_by=(f"{TEST_COUNTS}::test_an_address_that_a_living_pod_has_now_tells_nothing",),
         because="KeyError: 'app-2'",
     ),
     Bug(
@@ -153,7 +153,7 @@ DRAINED = (
         right="if verdict.dead and record and record.direct else ()",
         wrong="if verdict.dead and record else ()",
         caught_by=(
-            f"{_TEST_COUNTS}::"
+            f"{TEST_COUNTS}::"
             "test_where_its_address_is_not_the_servers_name_for_it_a_count_of_none_frees_nothing",
         ),
         because="KeyError: 'app-2'",
@@ -165,7 +165,7 @@ DRAINED = (
         file=BOOK_PY,
         right="pod.direct if entry.direct is None else entry.direct and pod.direct is not False",
         wrong="pod.direct",
-        caught_by=(f"{_TEST_COUNTS}::test_a_pod_that_the_server_sees_behind_nat_is_never_counted",),
+        caught_by=(f"{TEST_COUNTS}::test_a_pod_that_the_server_sees_behind_nat_is_never_counted",),
     ),
     Bug(
         name="a-fin-is-always-sent",
@@ -193,5 +193,62 @@ DRAINED = (
         right="addresses=tuple(sorted({*entry.addresses, *pod.addresses})),",
         wrong="addresses=pod.addresses or entry.addresses,",
         caught_by=(f"{TEST_PLAN}::test_addresses_are_collected",),
+    ),
+    Bug(
+        name="counted-and-freed",
+        guards=Guard.FREED_BY_A_COUNT,
+        promise="dead is not drained: backends that are counted hold a reservation, whatever hold is over",
+        file=BOOK_PY,
+        right="if pod.counted is not None:\n            return pod.counted == 0",
+        wrong="if pod.counted == 0:\n            return True",
+        caught_by=(
+            f"{TEST_PLAN}::"
+            "test_backends_that_are_counted_hold_a_dead_pods_connections_for_longer_than_the_hold",
+        ),
+    ),
+    Bug(
+        name="never-asked-is-never-reached",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="dead is not drained: a server that nobody could ask anything may yet have served clients",
+        file=BUDGET_RECONCILER_PY,
+        right="server_seen=asked or reached,",
+        wrong="server_seen=asked,",
+        caught_by=(
+            "tests/unit/reconcile/test_assumed.py::"
+            "test_a_server_that_has_served_clients_is_not_one_that_nobody_ever_reached",
+        ),
+    ),
+    Bug(
+        name="given-up-unseen",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="dead is not drained: what the kernel gives up telling the server during a drain is seen",
+        file=f"{AGENT}/supervisor.py",
+        right="ending = self._drain is not None or self._in_force is None",
+        wrong="ending = False",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_what_the_kernel_gives_up_telling_during_a_drain_is_not_forgotten_at_its_end",
+        ),
+    ),
+    Bug(
+        name="a-new-engine-has-left-nothing",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="dead is not drained: what an earlier engine left is not forgotten with the next one",
+        file=f"{AGENT}/hold.py",
+        right='        """An engine has started."""\n',
+        wrong='        """An engine has started."""\n        self._given_up = False\n',
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain",
+        ),
+    ),
+    Bug(
+        name="a-server-that-looks-late-looks",
+        guards=Guard.FREED_BY_THE_SERVER,
+        promise="dead is not drained: a server that notices later than the holds are long is none that notices",
+        file=f"{AGENT}/sql.py",
+        right="return all(0 < actual.get(name, 0) <= longest for name, longest in _DETECTION.items())",
+        wrong="return all(actual.get(name, 0) > 0 for name in _DETECTION)",
+        caught_by=("tests/unit/pooler/test_sql.py",),
     ),
 )

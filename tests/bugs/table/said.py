@@ -85,4 +85,16 @@ SAID = (
         wrong="    if facts.answers_as > 10:\n",
         caught_by=(f"{TEST_ALIASED}::test_several_servers_behind_one_name_are_said",),
     ),
+    Bug(
+        name="the-agent-has-failed-for-ever",
+        guards=Guard.NOTHING_HIDDEN,
+        promise="nothing hidden, and nothing made up: an agent that works again says no more that it failed",
+        file=f"{AGENT}/supervisor.py",
+        right='        self._agent_error = ""\n        return pause\n',
+        wrong="        return pause\n",
+        caught_by=(
+            f"{TEST_SUPERVISOR}::"
+            "test_a_failure_of_the_agent_that_has_passed_is_not_told_of_a_pod_without_an_engine",
+        ),
+    ),
 )

@@ -56,7 +56,7 @@ def test_sigterm_drains_the_pod_instead_of_killing_it(
     assert (tmp_path / "termination-log").read_text().startswith(LEFT_NOTHING)
 
 
-@tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.001), reraise=True)
+@tenacity.retry(stop=tenacity.stop_after_delay(10), wait=tenacity.wait_fixed(0.001), reraise=True)
 def wait_blocked(pid: int) -> None:
     status = Path(f"/proc/{pid}/status").read_text()
     [blocked] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk:")]
