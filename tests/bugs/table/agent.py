@@ -5,7 +5,9 @@ from tests.bugs.table.bug import (
     PGBOUNCER,
     TEST_AGENT_PLAN,
     TEST_BROKEN,
+    TEST_CLOSINGS,
     TEST_PGBOUNCER,
+    TEST_RUNNER,
     TEST_SUPERVISOR,
     TEST_TIMING,
     Bug,
@@ -106,11 +108,11 @@ AGENTS = (
         name="acknowledged-before-the-server-noticed",
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what was closed while the network was cut counts until PostgreSQL must have noticed",
-        file=f"{AGENT}/supervisor.py",
-        right="return self._all_confirmed(peers) and not",
+        file=f"{AGENT}/closings.py",
+        right="return self.all_confirmed(peers) and not",
         wrong="return not",
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
+            f"{TEST_CLOSINGS}::"
             "test_a_shrink_is_not_acknowledged_while_the_server_has_not_noticed_what_was_closed",
         ),
     ),
@@ -119,10 +121,10 @@ AGENTS = (
         guards=Guard.WAITS_FOR_ITS_OWN,
         promise="no engine starts while PostgreSQL may not have noticed the end of the one before",
         file=f"{AGENT}/supervisor.py",
-        right="return self._in_force is None and not self._all_confirmed(material.peers)",
+        right="return self._runner.in_force is None and not self._closings.all_confirmed(material.peers)",
         wrong="return False",
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
+            f"{TEST_CLOSINGS}::"
             "test_no_engine_starts_while_the_server_has_not_noticed_the_end_of_the_earlier_one",
         ),
     ),
@@ -131,11 +133,10 @@ AGENTS = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="a pod that leaves stays until PostgreSQL has noticed what it closed, as long as its grace period",
         file=f"{AGENT}/supervisor.py",
-        right="return accepted is None or self._all_confirmed(accepted.peers)",
+        right="return accepted is None or self._closings.all_confirmed(accepted.peers)",
         wrong="return True",
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
-            "test_a_pod_that_leaves_stays_while_the_server_has_not_noticed_what_was_closed",
+            f"{TEST_CLOSINGS}::test_a_pod_that_leaves_stays_while_the_server_has_not_noticed_what_was_closed",
         ),
     ),
     Bug(
@@ -164,10 +165,10 @@ AGENTS = (
         guards=Guard.FAIL_CLOSED,
         promise="fail closed: a pod without a grant starts no engine",
         file=f"{AGENT}/supervisor.py",
-        right="        if self._grant is None:\n            return TICK_SECONDS\n",
+        right="        if grant is None:\n            return TICK_SECONDS\n",
         wrong="        if material is not None and not self._engine.running:\n"
-        '            await self._engine.start(Setup(material, 1, "localhost", 5432, 1, {}))\n'
-        "        if self._grant is None:\n            return TICK_SECONDS\n",
+        '            await self._engine.start(plan.Setup(material, 1, "localhost", 5432, 1, {}))\n'
+        "        if grant is None:\n            return TICK_SECONDS\n",
         caught_by=(f"{TEST_SUPERVISOR}::test_a_pod_without_a_grant_starts_no_engine",),
     ),
     Bug(
@@ -224,7 +225,7 @@ AGENTS = (
         name="applied-but-not-persisted",
         guards=Guard.GENERATIONS_RISE,
         promise="a grant is persisted before it is applied",
-        file=f"{AGENT}/supervisor.py",
+        file=f"{AGENT}/granted.py",
         right="            self._store.keep_grant(verdict.grant)\n",
         wrong="            pass\n",
         caught_by=(f"{TEST_SUPERVISOR}::test_the_grant_is_on_the_disk_before_the_engine_hears_of_it",),
@@ -253,9 +254,9 @@ AGENTS = (
         name="the-last-grant-is-forgotten",
         guards=Guard.WITHOUT_CONTROL_PLANE,
         promise="without operator and API server, a restarted container serves on its persisted grant",
-        file=f"{AGENT}/supervisor.py",
-        right="self._grant = store.grant()",
-        wrong="self._grant: Grant | None = None",
+        file=f"{AGENT}/granted.py",
+        right="self.grant = store.grant()",
+        wrong="self.grant: Grant | None = None",
         caught_by=(
             f"{TEST_SUPERVISOR}::test_a_restarted_container_waits_for_its_backends_and_comes_back_on_its_last_grant",
         ),
@@ -284,9 +285,9 @@ AGENTS = (
         name="who-remembers-nothing-has-not-lived",
         guards=Guard.DISK_LOST,
         promise="a pod that lost all it knew waits if its grant is not the first: somebody may have followed that",
-        file=f"{AGENT}/supervisor.py",
-        right="if self._grant is None and grants.may_have_been_followed(verdict.grant):",
-        wrong="if self._grant is None and self._lives.crashes:",
+        file=f"{AGENT}/granted.py",
+        right="if self.grant is None and grants.may_have_been_followed(verdict.grant):",
+        wrong="if self.grant is None and self._lives.crashes:",
         caught_by=(f"{TEST_BROKEN}::test_who_has_no_memory_at_all_waits_if_it_is_not_the_pods_first_grant",),
     ),
     Bug(
@@ -334,11 +335,11 @@ AGENTS = (
         name="cut-off-and-moved-away",
         guards=Guard.MOVES,
         promise="a move is not acknowledged while queries that it cut off may still run on the old server",
-        file=f"{AGENT}/supervisor.py",
+        file=f"{AGENT}/runner.py",
         right="self._lives.cut_off(self._clock.now(), detects_dead_clients=detects)",
         wrong="pass",
         caught_by=(
-            f"{TEST_SUPERVISOR}::test_a_move_that_cut_queries_off_is_not_acknowledged_while_they_may_run",
+            f"{TEST_RUNNER}::test_a_move_that_cut_queries_off_is_not_acknowledged_while_they_may_run",
         ),
     ),
     Bug(
@@ -349,7 +350,7 @@ AGENTS = (
         right="self._kept = self._kept or not detects_dead_clients",
         wrong="pass",
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
+            f"{TEST_CLOSINGS}::"
             "test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself",
         ),
     ),
@@ -361,7 +362,7 @@ AGENTS = (
         right="self.detects_dead_clients and now is not None and now.place == place,",
         wrong="self.detects_dead_clients,",
         caught_by=(
-            f"{TEST_SUPERVISOR}::test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short",
+            f"{TEST_RUNNER}::test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short",
         ),
     ),
     Bug(

@@ -6,6 +6,8 @@ from tests.bugs.table.bug import (
     PGBOUNCER,
     TEST_AGENT_PLAN,
     TEST_BROKEN,
+    TEST_ENDING,
+    TEST_OUTLOOK,
     TEST_PGBOUNCER,
     TEST_SUPERVISOR,
     TEST_TIMING,
@@ -51,9 +53,9 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a pod that ends is out of its Service before it stops listening",
         file=f"{AGENT}/supervisor.py",
-        right="self._begin_drain(unready_seconds=UNREADY_SECONDS)",
-        wrong="self._begin_drain(unready_seconds=0.0)",
-        caught_by=(f"{TEST_SUPERVISOR}::test_a_pod_that_leaves_fails_readiness_first_and_then_drains",),
+        right="self.ending.begin(unready_seconds=UNREADY_SECONDS)",
+        wrong="self.ending.begin(unready_seconds=0.0)",
+        caught_by=(f"{TEST_ENDING}::test_a_pod_that_leaves_fails_readiness_first_and_then_drains",),
     ),
     Bug(
         name="sigterm-is-not-heard",
@@ -117,10 +119,10 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: an engine that has to start anew drains first",
         file=f"{AGENT}/supervisor.py",
-        right="            case plan.Restart():\n                self._begin_drain(unready_seconds=0.0)",
-        wrong="            case plan.Restart():\n                await self._engine.kill()",
+        right="            self.ending.begin(unready_seconds=0.0)\n",
+        wrong="            await self._engine.kill()\n",
         caught_by=(
-            f"{TEST_SUPERVISOR}::test_a_parameter_of_the_start_restarts_the_engine_gently_and_after_the_hold",
+            f"{TEST_ENDING}::test_a_parameter_of_the_start_restarts_the_engine_gently_and_after_the_hold",
         ),
     ),
     Bug(
@@ -214,12 +216,11 @@ CLIENTS = (
         name="an-old-servers-outage-is-the-new-ones",
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: they are not paused on a new server for what the old one did",
-        file=f"{AGENT}/supervisor.py",
-        right="if server == self._reached:",
-        wrong="if self._reached is not None:",
+        file=f"{AGENT}/runner.py",
+        right="if server == self._server:",
+        wrong="if self._server is not None:",
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
-            "test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage",
+            f"{TEST_OUTLOOK}::test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage",
         ),
     ),
     Bug(
@@ -227,7 +228,7 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: a step that the engine does not take leaves them the pod's CPU",
         file=f"{AGENT}/supervisor.py",
-        right="return BUSY_TICK_SECONDS if not done or isinstance(step, plan.AbortBusy) else 0.0",
+        right="return BUSY_TICK_SECONDS if not taken or isinstance(step, plan.AbortBusy) else 0.0",
         wrong="return 0.0",
         caught_by=(
             f"{TEST_BROKEN}::test_a_step_that_the_engine_does_not_take_is_not_repeated_without_a_pause",

@@ -7,11 +7,12 @@ from tests.bugs.table.bug import (
     DEATH_PY,
     OPERATOR,
     PGBOUNCER,
+    TEST_CLOSINGS,
     TEST_COUNTS,
     TEST_DEATH,
+    TEST_ENDING,
     TEST_PGBOUNCER,
     TEST_PLAN,
-    TEST_SUPERVISOR,
     Bug,
 )
 from tests.bugs.table.guard import Guard
@@ -59,10 +60,10 @@ DRAINED = (
         name="who-was-cut-off-has-ended",
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: a pod that cut a query off at its end does not say that it left nothing",
-        file=f"{AGENT}/supervisor.py",
-        right="        if error is None and drain.result():\n",
-        wrong="        if error is None:\n",
-        caught_by=(f"{TEST_SUPERVISOR}::test_a_pod_that_cut_a_query_off_may_have_left_something",),
+        file=f"{AGENT}/ending.py",
+        right="return error is None and ended.result()",
+        wrong="return error is None",
+        caught_by=(f"{TEST_ENDING}::test_a_pod_that_cut_a_query_off_may_have_left_something",),
     ),
     Bug(
         name="a-crash-leaves-nothing",
@@ -71,7 +72,7 @@ DRAINED = (
         file=f"{AGENT}/hold.py",
         right="until if detects_dead_clients else math.inf)",
         wrong="until)",
-        caught_by=(f"{TEST_SUPERVISOR}::test_a_clean_end_says_nothing_of_an_engine_that_crashed_before",),
+        caught_by=(f"{TEST_ENDING}::test_a_clean_end_says_nothing_of_an_engine_that_crashed_before",),
     ),
     Bug(
         name="cut-off-unseen",
@@ -101,7 +102,7 @@ DRAINED = (
         right="return now >= self._left_until and not self._given_up",
         wrong="return now >= self._left_until",
         caught_by=(
-            f"{TEST_SUPERVISOR}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
+            f"{TEST_CLOSINGS}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
         ),
     ),
     Bug(
@@ -223,10 +224,10 @@ DRAINED = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel gives up telling the server during a drain is seen",
         file=f"{AGENT}/supervisor.py",
-        right="ending = self._drain is not None or self._in_force is None",
+        right="ending = self.ending.under_way or self._runner.in_force is None",
         wrong="ending = False",
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
+            f"{TEST_CLOSINGS}::"
             "test_what_the_kernel_gives_up_telling_during_a_drain_is_not_forgotten_at_its_end",
         ),
     ),
@@ -238,7 +239,7 @@ DRAINED = (
         right='        """An engine has started."""\n',
         wrong='        """An engine has started."""\n        self._given_up = False\n',
         caught_by=(
-            f"{TEST_SUPERVISOR}::"
+            f"{TEST_CLOSINGS}::"
             "test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain",
         ),
     ),

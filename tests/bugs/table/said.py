@@ -1,6 +1,14 @@
 """Nothing is hidden."""
 
-from tests.bugs.table.bug import AGENT, OPERATOR, TEST_ALIASED, TEST_CLAIMED, TEST_SUPERVISOR, Bug
+from tests.bugs.table.bug import (
+    AGENT,
+    OPERATOR,
+    TEST_ALIASED,
+    TEST_CLAIMED,
+    TEST_RUNNER,
+    TEST_SUPERVISOR,
+    Bug,
+)
 from tests.bugs.table.guard import Guard
 
 SAID = (
@@ -20,7 +28,7 @@ SAID = (
         file=f"{AGENT}/materials.py",
         right='            self._refused, self.refusal = [], ""\n        now',
         wrong="            self._refused = []\n        now",
-        caught_by=(f"{TEST_SUPERVISOR}::test_what_the_engine_refused_and_then_took_is_not_told_any_more",),
+        caught_by=(f"{TEST_RUNNER}::test_what_the_engine_refused_and_then_took_is_not_told_any_more",),
     ),
     Bug(
         name="held-and-not-said",
