@@ -19,7 +19,7 @@ _LONG_SECONDS = 2.0
 """Of a transaction: so long a budget that was lowered cannot be in force."""
 
 
-@DATABASE.fault("restarted", seconds=2, daily=True, mixed=True)
+@DATABASE.fault("restarted", seconds=2, daily=True, mixed=True, interrupts=True)
 def restarted(stage: Stage) -> Iterator[None]:
     """It ends at once, as in a crash, and comes back."""
     before = _started(stage)
@@ -36,7 +36,9 @@ def _started(stage: Stage) -> datetime:
     return at
 
 
-@DATABASE.fault("fewer-connections", seconds=_RESIZED_SECONDS, transaction_seconds=_LONG_SECONDS)
+@DATABASE.fault(
+    "fewer-connections", seconds=_RESIZED_SECONDS, transaction_seconds=_LONG_SECONDS, interrupts=True
+)
 def fewer_connections(stage: Stage) -> Iterator[None]:
     """max_connections falls below what the CPUs would give; then it is as before."""
     try:

@@ -30,6 +30,8 @@ class Fault:
     """The largest B of the whole time; at its end it is BUDGET again."""
     transaction_seconds: float = TRANSACTION_SECONDS
     """How long the clients' transactions are."""
+    interrupts: bool = False
+    """Nobody can be served while it lasts."""
 
     @property
     def family(self) -> str:
@@ -53,13 +55,16 @@ class Catalog:
         mixed: bool = False,
         most: int = BUDGET,
         transaction_seconds: float = TRANSACTION_SECONDS,
+        interrupts: bool = False,
     ) -> Callable[[_Broken], _Broken]:
         """Enter a generator: what is before its `yield` breaks, what is after it mends, whatever happens."""
 
         def enter(broken: _Broken) -> _Broken:
             act = contextmanager(broken)
-            fault = Fault(f"{self._family}/{name}", act, seconds, daily, mixed, most, transaction_seconds)
-            self.faults.append(fault)
+            whole = f"{self._family}/{name}"
+            self.faults.append(
+                Fault(whole, act, seconds, daily, mixed, most, transaction_seconds, interrupts)
+            )
             return broken
 
         return enter

@@ -11,8 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 
 FILE = "outcomes.jsonl"
 LONG_SECONDS = 20.0
-"""No fault that lasts so long stops all poolers: somebody has to be served. Clients that have lost theirs may need
-a part of it to find another one."""
+"""So long nobody was served is too long: clients that have lost their pooler need a part of it to find another."""
 
 
 class Outcome(BaseModel):
@@ -32,14 +31,13 @@ class Outcome(BaseModel):
     before its end, where it waits for that itself."""
     transactions: int = 0
     """Of the load."""
-    fault_seconds: float = 0.0
-    """From the begin of the first fault to the end of the last one."""
-    served_during: int = 0
-    """Transactions of the application that were acknowledged in that time."""
-    served_after: int = 0
-    """And since."""
+    steady: bool = False
+    """Somebody had to be served all the time."""
     silence: float = 0.0
-    """The longest time in seconds, from the begin of the first fault until all was whole, in which none was."""
+    """Seconds: the longest time, from the begin of the first fault until all was whole, in which no transaction of
+    the application was acknowledged."""
+    served_after: int = 0
+    """Those that were acknowledged after the last fault."""
     acknowledged: int = 0
     """Of the application whose rows are counted afterwards."""
     lost: tuple[int, ...] = ()
@@ -62,8 +60,8 @@ class Outcome(BaseModel):
             found.append("the whole budget did not come back into use")
         if not self.transactions:
             found.append("the clients did nothing")
-        if self.fault_seconds >= LONG_SECONDS and not self.served_during:
-            found.append(f"no transaction was acknowledged in {self.fault_seconds:.0f} s of faults")
+        if self.steady and self.silence >= LONG_SECONDS:
+            found.append(f"no transaction was acknowledged for {self.silence:.0f} s")
         if not self.served_after:
             found.append("no transaction was acknowledged after the last fault")
         if self.lost:

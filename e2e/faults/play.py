@@ -53,17 +53,20 @@ class Scenario:
     """The largest B of the whole time."""
     seconds: float = 0.0
     """Its least length."""
+    steady: bool = False
+    """Somebody has to be served all the time."""
 
 
 def alone(fault: Fault) -> Scenario:
     """One fault by itself."""
     plan = [Planned(0.0, fault, fault.seconds)]
-    return Scenario(fault.name, f"make faults FAULT={fault.name}", plan, fault.most)
+    again = f"make faults FAULT={fault.name}"
+    return Scenario(fault.name, again, plan, fault.most, steady=not fault.interrupts)
 
 
 def play(stage: Stage, scenario: Scenario, folder: Path) -> Outcome:
     """Play a scenario; a timeline is left in `folder` where a promise was broken or an error came in between."""
-    outcome = Outcome(title=scenario.title, most=scenario.most)
+    outcome = Outcome(title=scenario.title, most=scenario.most, steady=scenario.steady)
     recorder = Recorder(stage.kubectl, stage.kubectl.kubeconfig, stage.database.dsn, [USER])
     with recorder as timeline:
         try:
@@ -93,10 +96,9 @@ def _play(stage: Stage, scenario: Scenario, timeline: Timeline, outcome: Outcome
             _wait_for_load(seen)
             stage.waits.clear()
             broken_at = time.monotonic()
-            began, served_before = timeline.at(broken_at), len(record.acknowledged)
             break_by(scenario, stage, timeline)
-            over, served = timeline.mark("all faults are over"), len(record.acknowledged)
-            outcome.fault_seconds, outcome.served_during = over - began, served - served_before
+            timeline.mark("all faults are over")
+            served = len(record.acknowledged)
             whole_since = stage.wait_moved(PODS)
             outcome.whole_after = max(stage.waits)
             outcome.silence = record.silence(broken_at, whole_since)

@@ -13,8 +13,7 @@ GOOD = Outcome(
     sampled_peak=24,
     whole_after=2.0,
     transactions=9000,
-    fault_seconds=60.0,
-    served_during=400,
+    steady=True,
     served_after=90,
     silence=1.0,
     acknowledged=500,
@@ -34,7 +33,7 @@ def test_an_outcome_that_kept_all_promises_says_nothing() -> None:
         ({"over": ("3.00 s: 14 backends, 12 allowed",)}, "3.00 s: 14 backends, 12 allowed"),
         ({"whole_after": None}, "the whole budget did not come back into use"),
         ({"transactions": 0}, "the clients did nothing"),
-        ({"served_during": 0}, "no transaction was acknowledged in 60 s of faults"),
+        ({"silence": 21.0}, "no transaction was acknowledged for 21 s"),
         ({"served_after": 0}, "no transaction was acknowledged after the last fault"),
         ({"error": "KubectlError: refused"}, "KubectlError: refused"),
         ({"lost": (7, 9)}, "2 acknowledged transactions are lost, 7 first"),
@@ -44,8 +43,8 @@ def test_a_broken_promise_is_told(change: dict[str, object], words: str) -> None
     assert GOOD.model_copy(update=change).broken() == [words]
 
 
-def test_during_a_short_fault_nobody_has_to_be_served() -> None:
-    assert GOOD.model_copy(update={"fault_seconds": 2.0, "served_during": 0}).broken() == []
+def test_where_nobody_can_be_served_silence_breaks_no_promise() -> None:
+    assert GOOD.model_copy(update={"steady": False, "silence": 21.0}).broken() == []
 
 
 def test_outcomes_are_kept_until_they_are_asked_for(tmp_path: Path) -> None:
