@@ -46,7 +46,7 @@ def slim(kind: Kind, obj: Object) -> Object:
     if kind is POD and not may_hold(meta):
         slimmed["metadata"] = {key: value for key, value in meta.items() if key != "annotations"}
         slimmed["spec"] = _only(obj.get("spec", {}), "nodeName", "containers")
-        slimmed["status"] = _status(obj, "phase", "podIP")
+        slimmed["status"] = _status(obj, "phase", "podIP", "podIPs")
     return slimmed
 
 

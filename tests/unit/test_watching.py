@@ -467,6 +467,7 @@ def test_of_another_pod_only_what_discovery_reads_is_kept() -> None:
     pod["status"] = {
         "phase": "Running",
         "podIP": "10.0.1.1",
+        "podIPs": [{"ip": "10.0.1.1"}, {"ip": "fd00::1"}],
         "conditions": [{"type": "Ready", "status": "True", "lastProbeTime": None}],
         "containerStatuses": [{"name": "postgres"}],
     }
@@ -478,6 +479,7 @@ def test_of_another_pod_only_what_discovery_reads_is_kept() -> None:
         "status": {
             "phase": "Running",
             "podIP": "10.0.1.1",
+            "podIPs": [{"ip": "10.0.1.1"}, {"ip": "fd00::1"}],
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }
