@@ -220,14 +220,21 @@ class Deaths:
         raw = self._there(namespace, record)
         if raw is not None:
             pod = pooler(raw)
-            facts = _seen(pod) if pod is not None else _stripped(raw, record)
+            facts = self._seen_of(record, pod) if pod is not None else _stripped(raw, record)
             return self._awaiting(record.uid, _with_grace_of(record, facts))
         gone = self._gone.get(record.uid)
         if gone is None:
             return _never_seen(record)
-        facts = _seen(gone.pod) if gone.pod is not None else _never_seen(record)
+        facts = self._seen_of(record, gone.pod) if gone.pod is not None else _never_seen(record)
         facts = replace(facts, exists=False, gone_since=gone.since, killed=gone.killed, overdue=gone.overdue)
         return _with_grace_of(record, facts)
+
+    def _seen_of(self, record: GrantRecord, pod: PoolerPod) -> PodFacts:
+        """What another machine by the name of the pod's node never saw run may run on the one that it was on."""
+        facts = _seen(pod)
+        node = self.store.get(NODE, "", record.node) if pod.assumed_ended and record.node_uid else None
+        replaced = node is not None and node["metadata"]["uid"] != record.node_uid
+        return replace(facts, ended=facts.ended and not replaced)
 
     def _awaiting(self, uid: str, facts: PodFacts) -> PodFacts:
         """What is known of a pod that is there, with since when only a living kubelet can tell that it ended."""

@@ -43,6 +43,8 @@ class PoolerPod:
     """deletionTimestamp is set."""
     ended: bool
     """The kubelet reported every container as terminated, which one that crashed is until it runs again."""
+    assumed_ended: bool
+    """Some container was taken for ended because its kubelet knows of none that ever ran."""
     left_nothing: bool
     """Its agent's last word, if its container has ended: no backend of it works any more."""
     finished: bool
@@ -103,6 +105,7 @@ def read_pod(raw: Object) -> PoolerPod:
         ),
         deleted=deleted,
         ended=_ended(spec, status) and not _given_up(status),
+        assumed_ended=_assumed_ended(status),
         left_nothing=_left_nothing(status),
         finished=is_finished(raw),
         ready=_ready(status).get("status") == "True",
@@ -171,13 +174,32 @@ def _ended(spec: Object, status: Object) -> bool:
         ("ephemeralContainers", "ephemeralContainerStatuses"),
     )
     for declared, reported in sorts:
-        ended = {s["name"] for s in status.get(reported, ()) if _is_end(s.get("state", {}))}
+        ended = {s["name"] for s in status.get(reported, ()) if _is_end(s)}
         if any(container["name"] not in ended for container in spec.get(declared, ())):
             return False
     return True
 
 
-def _is_end(state: Object) -> bool:
-    """Whether the kubelet has seen the container end. What it only cannot find may run elsewhere: on the machine
-    that had the node's name before, for instance."""
-    return "terminated" in state and state["terminated"].get("reason") != _NOT_FOUND
+def _assumed_ended(status: Object) -> bool:
+    return any(
+        _not_found(container) and _never_ran(container)
+        for reported in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        for container in status.get(reported, ())
+    )
+
+
+def _is_end(container: Object) -> bool:
+    """Whether the kubelet has seen the container end, or knows that it never ran. One that ran, and that it only
+    cannot find, may run elsewhere: on the machine that had the node's name before, for instance."""
+    ended = "terminated" in container.get("state", {})
+    return ended and (not _not_found(container) or _never_ran(container))
+
+
+def _not_found(container: Object) -> bool:
+    return bool(container.get("state", {}).get("terminated", {}).get("reason") == _NOT_FOUND)
+
+
+def _never_ran(container: Object) -> bool:
+    """As far as the kubelet knows: of one that it once reported as running it writes an end into lastState, even
+    if it does not find it any more."""
+    return not container.get("lastState") and not container.get("restartCount")

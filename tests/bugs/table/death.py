@@ -357,12 +357,23 @@ DEATHS = (
         caught_by=(f"{TEST_DEATHS}::test_only_the_machine_that_the_pod_ran_on_proves_its_death",),
     ),
     Bug(
+        name="what-another-machine-never-saw-never-ran",
+        guards=Guard.END_IS_REPORTED,
+        promise="proof of death: that a container never ran, only the kubelet of its own machine knows",
+        file=DEATHS_PY,
+        right="return replace(facts, ended=facts.ended and not replaced)",
+        wrong="return facts",
+        caught_by=(
+            f"{TEST_DEATHS}::test_a_deleted_pod_that_never_ran_as_its_own_kubelet_knows_is_dead_at_once",
+        ),
+    ),
+    Bug(
         name="not-found-is-ended",
         guards=Guard.END_IS_REPORTED,
         promise="proof of death: a container that its kubelet only cannot find has not been seen to end",
         file=f"{OPERATOR}/reconcile/pods.py",
-        right='return "terminated" in state and state["terminated"].get("reason") != _NOT_FOUND',
-        wrong='return "terminated" in state',
+        right="return ended and (not _not_found(container) or _never_ran(container))",
+        wrong="return ended",
         caught_by=(
             "tests/unit/reconcile/test_pods.py::test_a_pod_has_ended_when_every_container_of_every_sort_has",
         ),

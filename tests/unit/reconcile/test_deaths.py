@@ -471,11 +471,34 @@ async def test_only_the_machine_that_the_pod_ran_on_proves_its_death(
     assert verdict is found
 
 
+def not_found(*, ran: bool) -> dict[str, Any]:
+    """What a kubelet that ends a pod says of a container that it does not find, and that it has seen run or not."""
+    terminated = {"terminated": {"reason": "ContainerStatusUnknown", "exitCode": 137}}
+    return {"name": "pooler", "restartCount": 0, "state": terminated, "lastState": terminated if ran else {}}
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [("n1", Life.DEAD_REPORTED), ("n0", Life.UNKNOWN), ("", Life.DEAD_REPORTED)],
+    ids=["its own node", "another machine by the name of its node", "of an older operator's record"],
+)
+@pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
+async def test_a_deleted_pod_that_never_ran_as_its_own_kubelet_knows_is_dead_at_once(
+    shop: Shop, deaths: Deaths, known: str, found: Life, gone: bool
+) -> None:
+    """Its image is wrong, or a Secret is missing."""
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    report(shop, phase="Failed", containerStatuses=[not_found(ran=False)])
+    if gone:
+        vanish(shop, Change.DELETED)
+    record = RECORD.model_copy(update={"node_uid": known})
+    assert await deaths.verdict("shop", record) == (found, 0.0)
+
+
 async def test_what_another_machine_by_the_name_of_its_node_does_not_find_has_not_ended(
     shop: Shop, deaths: Deaths
 ) -> None:
-    terminated = {"reason": "ContainerStatusUnknown", "exitCode": 137}
-    report(shop, phase="Failed", containerStatuses=[{"name": "pooler", "state": {"terminated": terminated}}])
+    report(shop, phase="Failed", containerStatuses=[not_found(ran=True)])
     record = RECORD.model_copy(update={"node_uid": "n0"})
     reserve(shop, record)
     await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
@@ -485,8 +508,7 @@ async def test_what_another_machine_by_the_name_of_its_node_does_not_find_has_no
 async def test_what_its_own_kubelet_does_not_find_has_ended_once_it_must_have_killed_it(
     shop: Shop, deaths: Deaths
 ) -> None:
-    terminated = {"reason": "ContainerStatusUnknown", "exitCode": 137}
-    report(shop, phase="Failed", containerStatuses=[{"name": "pooler", "state": {"terminated": terminated}}])
+    report(shop, phase="Failed", containerStatuses=[not_found(ran=True)])
     assert await verdict(deaths) is Life.TERMINATING
     await prove(shop, deaths)
     assert await verdict(deaths) is Life.DEAD_INFERRED

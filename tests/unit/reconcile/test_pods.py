@@ -16,6 +16,7 @@ from pgpool_pooler.contract import (
 from tests.support.shop import pod_manifest
 
 ENDED = {"terminated": {"exitCode": 0}}
+NOT_FOUND = {"terminated": {"reason": "ContainerStatusUnknown", "exitCode": 137}}
 
 
 def raw(**changes: Any) -> dict[str, Any]:
@@ -82,9 +83,21 @@ def test_a_pod_that_the_kubelet_gave_up_is_finished(phase: str) -> None:
         pytest.param({}, {"containerStatuses": [status("pooler", running={})]}, False, id="running"),
         pytest.param(
             {},
-            {"containerStatuses": [status("pooler", terminated={"reason": "ContainerStatusUnknown"})]},
+            {"containerStatuses": [status("pooler", **NOT_FOUND) | {"lastState": NOT_FOUND}]},
             False,
-            id="not found by its kubelet",
+            id="it ran and its kubelet does not find it",
+        ),
+        pytest.param(
+            {},
+            {"containerStatuses": [status("pooler", **NOT_FOUND) | {"restartCount": 1}]},
+            False,
+            id="it was started again and its kubelet does not find it",
+        ),
+        pytest.param(
+            {},
+            {"containerStatuses": [status("pooler", **NOT_FOUND) | {"restartCount": 0, "lastState": {}}]},
+            True,
+            id="it never ran",
         ),
         pytest.param({}, {"containerStatuses": [status("pooler", waiting={})]}, False, id="about to restart"),
         pytest.param({}, {}, False, id="nothing reported"),
