@@ -108,7 +108,7 @@ class Deaths:
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
         await self._look_for(namespace, record)
-        return await self._verdict(record.uid, self._facts(namespace, record), record.node_uid)
+        return await self._verdict(record.uid, self._facts(namespace, record), record)
 
     async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
         """The same of a pod that is there and has no reservation; `freed` if it had one, until it was dead.
@@ -120,7 +120,7 @@ class Deaths:
             facts = self._awaiting(pod.uid, facts)
         if freed and facts.gone_since is not None:
             return Life.DEAD_INFERRED, 0.0
-        return await self._verdict(pod.uid, facts)
+        return await self._verdict(pod.uid, facts, None)
 
     def awaits(self, uid: str) -> bool:
         """Whether the pod is there, finished, and its kubelet is yet to be seen alive for long enough to have
@@ -128,13 +128,16 @@ class Deaths:
         lost = self._finished.get(uid)
         return lost is not None and not lost.killed
 
-    async def _verdict(self, uid: str, facts: PodFacts, node_uid: str = "") -> tuple[Life, float]:
+    async def _verdict(self, uid: str, facts: PodFacts, record: GrantRecord | None) -> tuple[Life, float]:
+        """A proof by the kubelet is remembered only if there is a record: that tells which machine the pod ran on,
+        and what is remembered counts for every ledger."""
         now = self.clock()
         lost = (self._finished if facts.exists else self._gone).get(uid)
-        awaited = facts.gone_since is not None and not life(facts, None).dead
-        node = await self._node(facts.node, node_uid, watched=awaited) if self.nodes_visible else None
+        watched = facts.gone_since is not None and not life(facts, None).dead
+        node_uid = record.node_uid if record is not None else ""
+        node = await self._node(facts.node, node_uid, watched=watched) if self.nodes_visible else None
         found = life(facts, node)
-        if lost is not None and node is not None and not node.out_of_service:
+        if record is not None and lost is not None and node is not None and not node.out_of_service:
             lost.killed = lost.killed or found is Life.DEAD_INFERRED
         if not found.dead:
             self._dead_since.pop(uid, None)

@@ -357,6 +357,17 @@ DEATHS = (
         caught_by=(f"{TEST_DEATHS}::test_only_the_machine_that_the_pod_ran_on_proves_its_death",),
     ),
     Bug(
+        name="who-does-not-know-the-machine-remembers-its-proof",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: the machine that the pod ran on, for every ledger of a pool with several servers",
+        file=DEATHS_PY,
+        right="if record is not None and lost is not None and node is not None",
+        wrong="if lost is not None and node is not None",
+        caught_by=(
+            f"{TEST_DEATHS}::test_that_machine_proves_nothing_either_for_a_ledger_that_does_not_know_it",
+        ),
+    ),
+    Bug(
         name="what-another-machine-never-saw-never-ran",
         guards=Guard.END_IS_REPORTED,
         promise="proof of death: that a container never ran, only the kubelet of its own machine knows",

@@ -22,7 +22,7 @@ from pgpool_operator.reconcile.deaths import (
 )
 from pgpool_operator.reconcile.pods import pooler
 from pgpool_operator.watching import slim
-from pgpool_pooler.contract import Endpoint
+from pgpool_pooler.contract import GRANT_ANNOTATION, Endpoint, Grant, ServerGrant
 from tests.support.shop import LEDGER, Shop, pod_manifest, report_end
 
 RECORD = GrantRecord(
@@ -503,6 +503,25 @@ async def test_what_another_machine_by_the_name_of_its_node_does_not_find_has_no
     reserve(shop, record)
     await stand_by(shop, deaths, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
     assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+
+
+async def test_that_machine_proves_nothing_either_for_a_ledger_that_does_not_know_it(
+    shop: Shop, deaths: Deaths
+) -> None:
+    """The pod is of a pool with two servers: the ledger of the other one has no reservation of it."""
+    server = ServerGrant(host="10.0.0.7", port=5432, cap=12, shares={"app": 12})
+    grant = Grant(uid=RECORD.uid, generation=4, servers=(server,), peer_id=1)
+    update(shop, annotations={GRANT_ANNOTATION: grant.model_dump_json()})
+    report(shop, phase="Failed", containerStatuses=[not_found(ran=True)])
+    pod = pooler(slim(POD, shop.server.there(POD, "app-1")))
+    assert pod is not None
+    record = RECORD.model_copy(update={"node_uid": "n0"})
+    for _ in range(round((RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS) / LOOK_SECONDS)):
+        shop.clock.now += LOOK_SECONDS
+        if shop.clock.now % RENEW_SECONDS == 0:
+            renew(shop, str(shop.clock.now))
+        await deaths.verdict_on(pod)
+        assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
 
 
 async def test_what_its_own_kubelet_does_not_find_has_ended_once_it_must_have_killed_it(
