@@ -50,7 +50,7 @@ class _Lost:
     killed: bool = False
     """Its kubelet was seen alive for long enough since. It is not looked at all the time: that is remembered."""
     overdue: bool = False
-    """It was still there when its kubelet, Ready, should have ended it long before."""
+    """It was still there when its kubelet, seen alive all the time, should have ended it long before."""
 
 
 @dataclass
@@ -70,6 +70,12 @@ class _Lease:
             self.alive_since = ended
         self.renew_time, self.renewed_at, self.noticed_at = renew_time, self.looked_at, begun
 
+    def lived_on(self, since: float, seconds: float) -> bool:
+        """Whether it was seen to be renewed for so long after `since`, with no gap."""
+        if self.renewed_at is None or self.alive_since is None:
+            return False
+        return self.renewed_at >= max(since, self.alive_since) + seconds
+
 
 @dataclass
 class Deaths:
@@ -84,8 +90,6 @@ class Deaths:
     """Of pods that are there."""
     _going_since: dict[str, float] = field(default_factory=dict)
     """When a pod that is there was first seen to be deleted."""
-    _ready_since: dict[str, float] = field(default_factory=dict)
-    """Since when a node is Ready, as far as was seen."""
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
     _failed: dict[str, float] = field(default_factory=dict)
@@ -95,13 +99,13 @@ class Deaths:
         self.store.listen(self._changed)
 
     async def follow(self) -> NoReturn:
-        """Look for ever at the pods whose end is to be proven."""
+        """Look for ever at the pods whose end may have to be proven."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Look once at every pod that has a reservation and is gone, or is not started again."""
+        """Look once at every pod that has a reservation and goes, is gone, or is not started again."""
         for namespace, record in list(self._to_look_at()):
             await self.verdict(namespace, record)
 
@@ -133,7 +137,8 @@ class Deaths:
         and what is remembered counts for every ledger."""
         now = self.clock()
         lost = (self._finished if facts.exists else self._gone).get(uid)
-        watched = facts.gone_since is not None and not life(facts, None).dead
+        awaited = facts.gone_since is not None or (record is not None and facts.deleted)
+        watched = awaited and not life(facts, None).dead
         node_uid = record.node_uid if record is not None else ""
         node = await self._node(facts.node, node_uid, watched=watched) if self.nodes_visible else None
         found = life(facts, node)
@@ -147,9 +152,6 @@ class Deaths:
     def _changed(self, kind: Kind, obj: Object, change: Change) -> None:
         if kind is NODE and (change is not Change.PUT or not _is_ready(obj)):
             self._leases.pop(obj["metadata"]["name"], None)
-            self._ready_since.pop(obj["metadata"]["name"], None)
-        elif kind is NODE:
-            self._ready_since.setdefault(obj["metadata"]["name"], self.clock())
         elif kind is POD and change is Change.PUT:
             self._came(obj["metadata"])
         elif kind is POD:
@@ -168,14 +170,18 @@ class Deaths:
             return
         self._prune()
         last = pod if change is Change.DELETED else None
-        lost = _Lost(self.clock(), overdue=self._is_overdue(pod, going_since))
+        lost = _Lost(self.clock(), overdue=last is not None and self._is_overdue(pod, going_since))
         self._gone[pod.uid] = replace(finished or self._gone.get(pod.uid) or lost, pod=last)
 
     def _is_overdue(self, pod: PoolerPod, going_since: float) -> bool:
         """Whether a kubelet that could have ended the pod has not: some container hangs. That the kubelet is alive
-        does not prove that it succeeds once somebody has forced the object away."""
-        able_since = max(going_since, self._ready_since.get(pod.node, inf))
-        return self.clock() > able_since + pod.grace_seconds + GONE_MARGIN_SECONDS
+        does not prove that it succeeds once somebody has forced the object away.
+
+        Only the time counts in which this operator saw the kubelet live: while it saw nothing, the pod may have
+        been ended in time, and its end be told late.
+        """
+        lease = self._leases.get(pod.node)
+        return lease is not None and lease.lived_on(going_since, pod.grace_seconds + GONE_MARGIN_SECONDS)
 
     def _prune(self) -> None:
         """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
@@ -190,15 +196,15 @@ class Deaths:
         """The reservations of such pods, each with the namespace of its pod."""
         for raw in self.store.all(PGBUDGET):
             grants = raw.get("status", {}).get("grants", ())
-            lost = {grant["uid"] for grant in grants if self._is_lost(grant["uid"])}
+            lost = {grant["uid"] for grant in grants if self._may_be_lost(grant["uid"])}
             for record in _records(raw) if lost else ():
                 if record.uid in lost:
                     last = record.namespace_in(raw["metadata"]["namespace"])
                     yield next((there for there, _ in pods_with(self.store, record.uid)), last), record
 
-    def _is_lost(self, uid: str) -> bool:
+    def _may_be_lost(self, uid: str) -> bool:
         pods = (self.store.get(POD, *key) for key in pods_with(self.store, uid))
-        return all(pod is None or is_finished(pod) for pod in pods)
+        return all(pod is None or is_finished(pod) or "deletionTimestamp" in pod["metadata"] for pod in pods)
 
     async def _look_for(self, namespace: str, record: GrantRecord) -> None:
         """Find out whether a pod that was never seen is gone: the watch of pods may be late, or stuck, while that

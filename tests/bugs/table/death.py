@@ -340,7 +340,7 @@ DEATHS = (
         guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: a kubelet that could not end a pod has not ended it because its object is gone",
         file=DEATHS_PY,
-        right="return self.clock() > able_since + pod.grace_seconds + GONE_MARGIN_SECONDS",
+        right="return lease is not None and lease.lived_on(going_since, pod.grace_seconds + GONE_MARGIN_SECONDS)",
         wrong="return False",
         caught_by=(
             f"{TEST_DEATHS}::"
@@ -355,6 +355,17 @@ DEATHS = (
         right='if raw is None or (uid and raw["metadata"]["uid"] != uid):',
         wrong="if raw is None:",
         caught_by=(f"{TEST_DEATHS}::test_only_the_machine_that_the_pod_ran_on_proves_its_death",),
+    ),
+    Bug(
+        name="the-time-in-which-nobody-saw-counts",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: a kubelet has failed to end a pod only if it was seen alive for long enough",
+        file=DEATHS_PY,
+        right="return self.renewed_at >= max(since, self.alive_since) + seconds",
+        wrong="return self.renewed_at >= since + seconds",
+        caught_by=(
+            f"{TEST_DEATHS}::test_so_does_one_that_ended_it_in_time_while_the_operator_could_not_see_that",
+        ),
     ),
     Bug(
         name="who-does-not-know-the-machine-remembers-its-proof",

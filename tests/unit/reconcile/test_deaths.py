@@ -382,25 +382,18 @@ async def test_the_first_sight_of_a_lease_is_no_renewal(shop: Shop, deaths: Deat
     assert await verdict(deaths) is Life.UNKNOWN
 
 
-def come_up(shop: Shop) -> None:
-    """The node is Ready from now on."""
-    shop.store.put(NODE, node(ready=False, version=2))
-    shop.store.put(NODE, node(version=3))
-
-
-async def hang(shop: Shop, deaths: Deaths, seconds: float) -> None:
+async def hang(shop: Shop, deaths: Deaths, seconds: float, change: Change = Change.DELETED) -> None:
     """The pod is deleted, and its kubelet cannot end it; then somebody forces its object away."""
-    come_up(shop)
     update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
     await live(shop, deaths, seconds)
-    vanish(shop, Change.DELETED)
+    vanish(shop, change)
     await prove(shop, deaths)
 
 
 async def test_a_kubelet_that_could_not_end_a_pod_does_not_prove_that_it_did_once_the_object_was_forced_away(
     shop: Shop, deaths: Deaths
 ) -> None:
-    await hang(shop, deaths, PROOF_SECONDS + LOOK_SECONDS)
+    await hang(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS)
     assert await verdict(deaths) is Life.UNKNOWN
     taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
     shop.store.put(NODE, node(ready=False, version=4, taints=[taint]))
@@ -414,17 +407,56 @@ async def test_one_that_had_no_time_yet_to_end_it_does(shop: Shop, deaths: Death
 
 async def test_so_does_one_that_was_cut_off_meanwhile_and_could_not_know(shop: Shop, deaths: Deaths) -> None:
     update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await live(shop, deaths, 60)
+    shop.store.put(NODE, node(ready=False, version=2))
     shop.clock.now += 3600
-    come_up(shop)
+    shop.store.put(NODE, node(version=3))
+    await live(shop, deaths, 60)
     vanish(shop, Change.DELETED)
     await prove(shop, deaths)
     assert await verdict(deaths) is Life.DEAD_INFERRED
 
 
-async def test_what_a_kubelet_reports_late_is_an_end_all_the_same(shop: Shop, deaths: Deaths) -> None:
-    come_up(shop)
+async def test_so_does_one_that_ended_it_in_time_while_the_operator_could_not_see_that(
+    shop: Shop, deaths: Deaths
+) -> None:
+    """Its watches were cut off without knowing, and went on from where they were."""
     update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
-    await live(shop, deaths, PROOF_SECONDS + LOOK_SECONDS)
+    await live(shop, deaths, 60)
+    shop.server.refuse = lambda _method, _path: ApiError(0, "no answer")
+    await live(shop, deaths, 3600)
+    shop.server.refuse = lambda _method, _path: None
+    await live(shop, deaths, 60)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_so_does_one_whose_pod_went_unseen(shop: Shop, deaths: Deaths) -> None:
+    """The watch of pods alone was stuck: nobody knows for how long the object is gone."""
+    await hang(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS, Change.MISSED)
+    assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_the_life_of_a_kubelet_is_followed_while_it_ends_a_pod(shop: Shop, deaths: Deaths) -> None:
+    reserve(shop, RECORD)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await stand_by(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_it_is_not_for_a_pod_that_holds_nothing(shop: Shop, deaths: Deaths) -> None:
+    pod = pooler(slim(POD, update(shop, deletionTimestamp="2026-11-24T12:00:00Z")))
+    assert pod is not None
+    assert await deaths.verdict_on(pod) == (Life.TERMINATING, 0.0)
+    assert shop.server.reads == []
+
+
+async def test_what_a_kubelet_reports_late_is_an_end_all_the_same(shop: Shop, deaths: Deaths) -> None:
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    await live(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS)
     end(shop)
     vanish(shop, Change.DELETED)
     assert await verdict(deaths) is Life.DEAD_REPORTED
