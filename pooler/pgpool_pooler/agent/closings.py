@@ -9,7 +9,7 @@ import structlog
 from pgpool_pooler.contract import Peers
 
 from .drain import Clock
-from .hold import Lives
+from .hold import Lives, Server
 from .materials import Materials
 from .sockets import GIVEN_UP_SECONDS
 
@@ -57,12 +57,12 @@ class Closings:
                 self._lives.given_up(detects_dead_clients=self._is_detected)
         return not self.unconfirmed
 
-    def server_left(self, peers: Peers) -> None:
+    def moved(self, server: Server, peers: Peers) -> None:
         """Another server is used from now on.
 
         What was closed on the one before is still waited for, but not for ever: mostly that server is gone itself.
         """
-        self._lives.moved()
+        self._lives.moved(server)
         self._was_left = not self.all_confirmed(peers)
 
     def all_ended(self, peers: Peers) -> bool:

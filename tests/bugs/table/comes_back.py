@@ -13,6 +13,7 @@ from tests.bugs.table.bug import (
     TEST_CLOSINGS,
     TEST_COUNTS,
     TEST_DEATHS,
+    TEST_ENDING,
     TEST_PLAN,
     TEST_RUNNER,
     Bug,
@@ -319,10 +320,22 @@ COMES_BACK = (
         guards=Guard.COMES_BACK,
         promise="the budget comes back: what a server that is gone never confirmed holds nothing at the next one",
         file=f"{AGENT}/hold.py",
-        right="self._given_up = self._kept = False",
-        wrong="pass",
+        right="self._server, self._kept = server, False",
+        wrong="self._server = server",
         caught_by=(
             f"{TEST_CLOSINGS}::test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one",
+        ),
+    ),
+    Bug(
+        name="a-server-that-was-left-is-vouched-for-for-ever",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: a pod that has moved says what it left on the server that it has now",
+        file=f"{AGENT}/supervisor.py",
+        right="            self._lives.given_back()\n",
+        wrong="            pass\n",
+        caught_by=(
+            f"{TEST_ENDING}::"
+            "test_what_a_pod_cut_off_to_move_it_need_not_vouch_for_once_it_has_given_that_back",
         ),
     ),
 )
