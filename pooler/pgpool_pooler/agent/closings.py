@@ -48,7 +48,7 @@ class Closings:
         self.unconfirmed = self._unconfirmed_ends(peers.addresses.values())
         if self.unconfirmed and not before:
             self._since = now
-            self._is_detected = self._materials.detects_dead_clients
+            self._is_detected = self._materials.server_gives_up
             self._was_left = False
             log.info("waiting until the server has noticed what was closed", connections=self.unconfirmed)
         if before and not self.unconfirmed and now - self._since >= GIVEN_UP_SECONDS:

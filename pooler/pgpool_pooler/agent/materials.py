@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pgpool_pooler.contract import PoolMode
 from pgpool_pooler.engines.base import Material, Setup
 
 from .store import AcceptedConfig, Store
@@ -26,6 +27,13 @@ class Materials:
     def detects_dead_clients(self) -> bool:
         """Whether the server, when it was asked last, noticed within seconds that a client is gone."""
         return self.accepted is not None and self.accepted.detects_dead_clients
+
+    @property
+    def server_gives_up(self) -> bool:
+        """Whether the server ends what it has not heard of for long: because it was read to, or because the engine
+        told it so on each connection, which only the end of a session undoes."""
+        place = self.accepted.place if self.accepted is not None else None
+        return self.detects_dead_clients or (place is not None and place[0] is not PoolMode.SESSION)
 
     def choose(self, offered: Material | None, in_force: Material | None) -> Material | None:
         """What to run with; None when there is nothing yet."""

@@ -338,4 +338,16 @@ COMES_BACK = (
             "test_what_a_pod_cut_off_to_move_it_need_not_vouch_for_once_it_has_given_that_back",
         ),
     ),
+    Bug(
+        name="nobody-asked-so-it-never-ends",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what the engine told the server about dead clients needs no reading back",
+        file=f"{AGENT}/closings.py",
+        right="self._materials.server_gives_up",
+        wrong="self._materials.detects_dead_clients",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read",
+        ),
+    ),
 )

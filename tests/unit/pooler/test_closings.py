@@ -7,7 +7,7 @@ import pytest
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS
-from pgpool_pooler.contract import Peers, Phase
+from pgpool_pooler.contract import Peers, Phase, PoolMode
 
 from .builders import config, database, grant
 from .pod import Pod, drained, identity, shrunk
@@ -97,10 +97,17 @@ async def given_up(pod: Pod) -> None:
     await pod.settle(2)
 
 
+async def in_sessions(pod: Pod) -> None:
+    """The pool is in session mode from now on."""
+    pod.configure(config(database("app", PoolMode.SESSION), database("b")))
+    await pod.settle(1)
+
+
 @pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
 async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself(
     serving: Pod, *, notices: bool, acknowledged: int
 ) -> None:
+    await in_sessions(serving)
     serving.enquiries.identity = identity(detects=notices)
     await serving.settle(1)
     serving.give(grant({"app": 2, "b": 1}, generation=2))
@@ -108,9 +115,19 @@ async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_serv
     assert (await serving.settle(60)).acknowledged == acknowledged
 
 
+async def test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read(
+    serving: Pod,
+) -> None:
+    """With verifiers only, for example, nobody ever asks the server."""
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(1)).acknowledged == 2
+
+
 async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up_the_rest(
     serving: Pod,
 ) -> None:
+    await in_sessions(serving)
     await shrunk(serving)
     await given_up(serving)
     serving.engine.open = {"app": 2, "b": 1}
@@ -128,6 +145,7 @@ async def test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_
 
 
 async def test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one(serving: Pod) -> None:
+    await in_sessions(serving)
     serving.give(grant({"app": 2, "b": 1}, generation=2))
     await given_up(serving)
     serving.give(grant({"app": 3, "b": 1}, generation=3, host="10.0.0.2"))
