@@ -62,8 +62,9 @@ class Closings:
 
         What was closed on the one before is still waited for, but not for ever: mostly that server is gone itself.
         """
+        is_told = self.all_confirmed(peers)
         self._lives.moved(server)
-        self._was_left = not self.all_confirmed(peers)
+        self._was_left = not is_told
 
     def all_ended(self, peers: Peers) -> bool:
         """Whether the backends of all that was closed are gone, as far as anybody knows."""

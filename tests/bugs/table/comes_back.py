@@ -350,4 +350,15 @@ COMES_BACK = (
             "test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read",
         ),
     ),
+    Bug(
+        name="a-last-look-at-the-old-server-is-the-new-ones",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what was given up before a move, and is seen at it, is the old server's",
+        file=f"{AGENT}/closings.py",
+        right="        is_told = self.all_confirmed(peers)\n        self._lives.moved(server)\n",
+        wrong="        self._lives.moved(server)\n        is_told = self.all_confirmed(peers)\n",
+        caught_by=(
+            f"{TEST_CLOSINGS}::test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_server",
+        ),
+    ),
 )

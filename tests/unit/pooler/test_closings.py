@@ -156,6 +156,16 @@ async def test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_n
     assert await serving.supervisor.run()
 
 
+async def test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_server(serving: Pod) -> None:
+    await in_sessions(serving)
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await serving.settle(GIVEN_UP_SECONDS + 2)
+    serving.unconfirmed = 0
+    serving.give(grant({"app": 3, "b": 1}, generation=3, host="10.0.0.2"))
+    assert (await serving.settle(1)).acknowledged == 3
+
+
 @pytest.mark.parametrize(("seconds", "told"), [(GIVEN_UP_SECONDS - 1, True), (GIVEN_UP_SECONDS + 1, False)])
 async def test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there(
     serving: Pod, seconds: float, *, told: bool
