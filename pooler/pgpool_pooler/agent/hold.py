@@ -55,8 +55,10 @@ class Lives:
         *,
         lived_before: bool,
         detects_dead_clients: bool,
+        server: Server | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """`server`, that an earlier life used last; None: there was none, or nobody remembers."""
         self.crashes = 0
         """In a row: since an engine ran for STABLE_SECONDS."""
         self.all_crashes = 0
@@ -71,7 +73,9 @@ class Lives:
         self._kept = False
         """Given up telling a server that keeps the backend for it."""
         if lived_before:
+            # Of which server is not certain: `server` may be older than the end of that life.
             self.ended(now, detects_dead_clients=detects_dead_clients)
+        self._server = server
 
     def holding(self, now: float) -> bool:
         """Whether an engine may not start yet."""
@@ -117,8 +121,10 @@ class Lives:
         self._kept = self._kept or not detects_dead_clients
 
     def moved(self, server: Server) -> None:
-        """Another server is used from now on, of which nothing was given up yet."""
-        self._server, self._kept = server, False
+        """Another server is used from now on, of which nothing was given up yet; unless nobody remembers which one
+        was used before."""
+        self._kept = self._kept and self._server is None
+        self._server = server
 
     def given_back(self) -> None:
         """What this pod had on other servers is given back: nobody asks any more what it left there."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pgpool_pooler.contract import PoolMode
 from pgpool_pooler.engines.base import Material, Setup
 
+from .hold import Server
 from .store import AcceptedConfig, Store
 
 
@@ -27,6 +28,11 @@ class Materials:
     def detects_dead_clients(self) -> bool:
         """Whether the server, when it was asked last, noticed within seconds that a client is gone."""
         return self.accepted is not None and self.accepted.detects_dead_clients
+
+    @property
+    def server(self) -> Server | None:
+        """The server that an engine used last; None: none did yet, or nobody remembers."""
+        return self.accepted.server if self.accepted is not None else None
 
     @property
     def server_gives_up(self) -> bool:

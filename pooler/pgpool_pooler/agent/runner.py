@@ -9,7 +9,7 @@ from pgpool_pooler.engines.base import Engine, EngineError, EngineRejected, Engi
 from . import plan
 from .closings import Closings
 from .drain import Clock
-from .hold import MUTE_SECONDS, Lives, Server
+from .hold import MUTE_SECONDS, Lives
 from .limits import highest
 from .materials import Materials
 from .outlook import Outlook
@@ -46,7 +46,7 @@ class Runner:
         """A change had no answer; `in_force` has the highest limits that the engine may have."""
         self.answers = True
         """Whether it did when it was asked last; one that does not run has nothing to answer."""
-        self._server: Server | None = None
+        self._server = materials.server
         self._error = ""
         self._last_end = ""
 

@@ -24,6 +24,11 @@ class AcceptedConfig(BaseModel):
     place: tuple[PoolMode, str, int] | None = None
     """The mode, and the server's host and port, that `detects_dead_clients` was read for."""
 
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Host and port; None in what an older image kept."""
+        return None if self.place is None else self.place[1:]
+
 
 class Store:
     """Files in two directories, one of them in memory; a write is done for good when the method returns."""

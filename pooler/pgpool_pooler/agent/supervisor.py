@@ -62,8 +62,12 @@ class Supervisor:
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
         self._materials = materials = Materials(store)
-        detects = materials.detects_dead_clients
-        self._lives = lives = Lives(clock.now(), lived_before=store.lived(), detects_dead_clients=detects)
+        self._lives = lives = Lives(
+            clock.now(),
+            lived_before=store.lived(),
+            detects_dead_clients=materials.detects_dead_clients,
+            server=materials.server,
+        )
         self._granted = Granted(store, settings.identity.uid, lives, clock)
         self._closings = closings = Closings(unconfirmed_ends, materials, lives, clock)
         self._outlook = outlook = Outlook(enquiries, clock, self.wake)

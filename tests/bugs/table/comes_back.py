@@ -320,8 +320,8 @@ COMES_BACK = (
         guards=Guard.COMES_BACK,
         promise="the budget comes back: what a server that is gone never confirmed holds nothing at the next one",
         file=f"{AGENT}/hold.py",
-        right="self._server, self._kept = server, False",
-        wrong="self._server = server",
+        right="self._kept = self._kept and self._server is None",
+        wrong="pass",
         caught_by=(
             f"{TEST_CLOSINGS}::test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one",
         ),

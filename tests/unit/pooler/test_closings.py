@@ -166,6 +166,23 @@ async def test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_ser
     assert (await serving.settle(1)).acknowledged == 3
 
 
+@pytest.mark.parametrize(
+    ("host", "remembers", "acknowledged"),
+    [("10.0.0.1", True, 0), ("10.0.0.1", False, 0), ("10.0.0.2", True, 2)],
+)
+async def test_the_first_start_in_a_container_forgets_what_was_given_up_before_it_only_on_another_server(
+    serving: Pod, host: str, *, remembers: bool, acknowledged: int
+) -> None:
+    await in_sessions(serving)
+    serving.give(grant({"app": 2, "b": 1}, generation=2, host=host))
+    if not remembers:
+        (serving.layout.data / "accepted.json").unlink()
+    serving.boot()
+    await given_up(serving)
+    assert serving.engine.running
+    assert (await serving.settle(60)).acknowledged == acknowledged
+
+
 @pytest.mark.parametrize(("seconds", "told"), [(GIVEN_UP_SECONDS - 1, True), (GIVEN_UP_SECONDS + 1, False)])
 async def test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there(
     serving: Pod, seconds: float, *, told: bool
