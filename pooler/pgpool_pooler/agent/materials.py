@@ -58,10 +58,18 @@ class Materials:
             self._refused = []
         return in_force or offered
 
+    def starts(self, setup: Setup) -> None:
+        """An engine is about to start with it: whatever comes of that, it may open connections there."""
+        place = _place(setup)
+        if self.accepted is not None and self.accepted.place != place:
+            update = {"detects_dead_clients": False, "place": place}
+            self.accepted = self.accepted.model_copy(update=update)
+            self._keep()
+
     def accept(self, setup: Setup) -> None:
         """The engine runs with it; it survives a restart of the container. In another mode, and of another server,
         nothing is known of what that does about dead clients."""
-        material, place = setup.material, (setup.pool_mode, setup.host, setup.port)
+        material, place = setup.material, _place(setup)
         if material == self._offered:
             # What it was refused for has passed: a port that was taken, a file that was not there.
             self._refused, self.refusal = [], ""
@@ -110,3 +118,7 @@ class Materials:
             )
         else:
             self._kept, self.unkept = self.accepted, ""
+
+
+def _place(setup: Setup) -> tuple[PoolMode, str, int]:
+    return setup.pool_mode, setup.host, setup.port

@@ -143,6 +143,7 @@ class Runner:
     async def _start(self, setup: Setup) -> None:
         self._store.engine_starts()
         self._reaches(setup)
+        self._materials.starts(setup)
         await self._engine.start(setup)
         self._lives.started(self._clock.now())
         self._takes(setup)
