@@ -9,7 +9,7 @@ import structlog
 from pgpool_pooler.contract import Peers
 
 from .drain import Clock
-from .hold import Lives
+from .hold import Lives, Server
 from .materials import Materials
 from .sockets import GIVEN_UP_SECONDS
 
@@ -48,7 +48,7 @@ class Closings:
         self.unconfirmed = self._unconfirmed_ends(peers.addresses.values())
         if self.unconfirmed and not before:
             self._since = now
-            self._is_detected = self._materials.detects_dead_clients
+            self._is_detected = self._materials.server_gives_up
             self._was_left = False
             log.info("waiting until the server has noticed what was closed", connections=self.unconfirmed)
         if before and not self.unconfirmed and now - self._since >= GIVEN_UP_SECONDS:
@@ -57,13 +57,14 @@ class Closings:
                 self._lives.given_up(detects_dead_clients=self._is_detected)
         return not self.unconfirmed
 
-    def server_left(self, peers: Peers) -> None:
+    def moved(self, server: Server, peers: Peers) -> None:
         """Another server is used from now on.
 
         What was closed on the one before is still waited for, but not for ever: mostly that server is gone itself.
         """
-        self._lives.moved()
-        self._was_left = not self.all_confirmed(peers)
+        is_told = self.all_confirmed(peers)
+        self._lives.moved(server)
+        self._was_left = not is_told
 
     def all_ended(self, peers: Peers) -> bool:
         """Whether the backends of all that was closed are gone, as far as anybody knows."""

@@ -20,7 +20,7 @@ class Granted:
         self._lives = lives
         self._clock = clock
         self.grant = store.grant()
-        self.takes_away = False
+        self.takes_away = self.grant is not None and store.takes_away(self.grant)
         """Whether it allows no more than the one before it."""
         self.refused = ""
         """Why what is offered now is not followed; empty if it is."""
@@ -41,13 +41,13 @@ class Granted:
 
     def _accept(self, verdict: grants.Accepted) -> grants.Verdict:
         """Persist a grant, then follow it."""
+        takes_away = self.grant is not None and grants.takes_away(verdict.grant, self.grant)
         try:
-            self._store.keep_grant(verdict.grant)
+            self._store.keep_grant(verdict.grant, takes_away=takes_away)
         except OSError as error:
             return grants.Refused(f"cannot be persisted, free the pod's volume for its data: {error}")
         if self.grant is None and grants.may_have_been_followed(verdict.grant):
             self._lives.ended(self._clock.now(), detects_dead_clients=False)
-        self.takes_away = self.grant is not None and grants.takes_away(verdict.grant, self.grant)
-        self.grant = verdict.grant
+        self.grant, self.takes_away = verdict.grant, takes_away
         log.info("grant accepted", grant=verdict.grant.model_dump(mode="json", by_alias=True))
         return verdict

@@ -30,6 +30,8 @@ STABLE_SECONDS: Final = 60.0
 """An engine that ran this long was not part of a crash loop."""
 MUTE_SECONDS: Final = 30.0
 """An engine that does not answer for so long is ended and started again."""
+Server = tuple[str, int]
+"""Host and port."""
 
 
 def hold_seconds(*, detects_dead_clients: bool) -> float:
@@ -53,8 +55,10 @@ class Lives:
         *,
         lived_before: bool,
         detects_dead_clients: bool,
+        server: Server | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """`server`, that an earlier life used last; None: there was none, or nobody remembers."""
         self.crashes = 0
         """In a row: since an engine ran for STABLE_SECONDS."""
         self.all_crashes = 0
@@ -63,12 +67,15 @@ class Lives:
         self._mute_since: float | None = None
         self._hold_until = now
         self._ending_until = now
-        self._left_until = now
-        self._given_up = False
+        self._server: Server | None = None
+        self._left_until: dict[Server | None, float] = {}
+        """Server -> until when what was left there may work; of None, nobody remembers the server."""
         self._kept = False
         """Given up telling a server that keeps the backend for it."""
         if lived_before:
+            # Of which server is not certain: `server` may be older than the end of that life.
             self.ended(now, detects_dead_clients=detects_dead_clients)
+        self._server = server
 
     def holding(self, now: float) -> bool:
         """Whether an engine may not start yet."""
@@ -105,17 +112,24 @@ class Lives:
         """Backends that work were left by an engine that runs on."""
         until = now + hold_seconds(detects_dead_clients=detects_dead_clients)
         self._ending_until = max(self._ending_until, until)
-        self._left_until = max(self._left_until, until if detects_dead_clients else math.inf)
+        self._leave(until if detects_dead_clients else math.inf)
 
     def given_up(self, *, detects_dead_clients: bool) -> None:
         """The kernel stopped telling the server that a connection is closed. A server that does not look for dead
         clients keeps its backend, for hours or for good: nobody can say any more that it is gone."""
-        self._given_up = True
+        self._leave(math.inf)
         self._kept = self._kept or not detects_dead_clients
 
-    def moved(self) -> None:
-        """Another server is used from now on, of which nothing was given up yet."""
-        self._given_up = self._kept = False
+    def moved(self, server: Server) -> None:
+        """Another server is used from now on, of which nothing was given up yet; unless nobody remembers which one
+        was used before."""
+        self._kept = self._kept and self._server is None
+        self._server = server
+
+    def given_back(self) -> None:
+        """What this pod had on other servers is given back: nobody asks any more what it left there."""
+        here = max(self._left_until.get(server, -math.inf) for server in (self._server, None))
+        self._left_until = {self._server: here}
 
     def ended_clean(self, now: float) -> None:
         """An engine has ended that left none; PostgreSQL may still be ending those that were idle."""
@@ -127,7 +141,7 @@ class Lives:
 
         Where the server does not look for dead clients, nobody knows for how long one does: a hold proves nothing.
         """
-        return now >= self._left_until and not self._given_up
+        return all(now >= until for until in self._left_until.values())
 
     def crashed(self, now: float) -> None:
         """An engine has ended by itself, had to be ended, or did not start."""
@@ -139,6 +153,9 @@ class Lives:
     def crash_loop(self) -> bool:
         """The engine ends again and again."""
         return self.crashes >= LOOP_CRASHES
+
+    def _leave(self, until: float) -> None:
+        self._left_until[self._server] = max(self._left_until.get(self._server, until), until)
 
     def _wait(self, until: float) -> None:
         self._hold_until = max(self._hold_until, until)

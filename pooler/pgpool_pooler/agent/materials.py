@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from pgpool_pooler.contract import PoolMode
 from pgpool_pooler.engines.base import Material, Setup
 
+from .hold import Server
 from .store import AcceptedConfig, Store
 
 
@@ -27,6 +29,18 @@ class Materials:
         """Whether the server, when it was asked last, noticed within seconds that a client is gone."""
         return self.accepted is not None and self.accepted.detects_dead_clients
 
+    @property
+    def server(self) -> Server | None:
+        """The server that an engine used last; None: none did yet, or nobody remembers."""
+        return self.accepted.server if self.accepted is not None else None
+
+    @property
+    def server_gives_up(self) -> bool:
+        """Whether the server ends what it has not heard of for long: because it was read to, or because the engine
+        told it so on each connection, which only the end of a session undoes."""
+        place = self.accepted.place if self.accepted is not None else None
+        return self.detects_dead_clients or (place is not None and place[0] is not PoolMode.SESSION)
+
     def choose(self, offered: Material | None, in_force: Material | None) -> Material | None:
         """What to run with; None when there is nothing yet."""
         self._keep()
@@ -44,10 +58,18 @@ class Materials:
             self._refused = []
         return in_force or offered
 
+    def starts(self, setup: Setup) -> None:
+        """An engine is about to start with it: whatever comes of that, it may open connections there."""
+        place = _place(setup)
+        if self.accepted is not None and self.accepted.place != place:
+            update = {"detects_dead_clients": False, "place": place}
+            self.accepted = self.accepted.model_copy(update=update)
+            self._keep()
+
     def accept(self, setup: Setup) -> None:
         """The engine runs with it; it survives a restart of the container. In another mode, and of another server,
         nothing is known of what that does about dead clients."""
-        material, place = setup.material, (setup.pool_mode, setup.host, setup.port)
+        material, place = setup.material, _place(setup)
         if material == self._offered:
             # What it was refused for has passed: a port that was taken, a file that was not there.
             self._refused, self.refusal = [], ""
@@ -96,3 +118,7 @@ class Materials:
             )
         else:
             self._kept, self.unkept = self.accepted, ""
+
+
+def _place(setup: Setup) -> tuple[PoolMode, str, int]:
+    return setup.pool_mode, setup.host, setup.port

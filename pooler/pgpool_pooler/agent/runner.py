@@ -46,7 +46,7 @@ class Runner:
         """A change had no answer; `in_force` has the highest limits that the engine may have."""
         self.answers = True
         """Whether it did when it was asked last; one that does not run has nothing to answer."""
-        self._server: tuple[str, int] | None = None
+        self._server = materials.server
         self._error = ""
         self._last_end = ""
 
@@ -143,6 +143,7 @@ class Runner:
     async def _start(self, setup: Setup) -> None:
         self._store.engine_starts()
         self._reaches(setup)
+        self._materials.starts(setup)
         await self._engine.start(setup)
         self._lives.started(self._clock.now())
         self._takes(setup)
@@ -164,7 +165,7 @@ class Runner:
             return
         self._server = server
         self._outlook.server_left()
-        self._closings.server_left(setup.material.peers)
+        self._closings.moved(server, setup.material.peers)
 
     def _takes(self, setup: Setup) -> None:
         before, self.in_force = self.in_force, setup

@@ -9,6 +9,7 @@ from pgpool_pooler.contract import Grant, Peers, PoolConfig, PoolMode
 from pgpool_pooler.files import write_durably
 
 _GRANT: Final = "grant.json"
+_TAKES_AWAY: Final = "takes-away"
 _ACCEPTED: Final = "accepted.json"
 _STARTED: Final = "started"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -23,6 +24,11 @@ class AcceptedConfig(BaseModel):
     detects_dead_clients: bool = False
     place: tuple[PoolMode, str, int] | None = None
     """The mode, and the server's host and port, that `detects_dead_clients` was read for."""
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Host and port; None in what an older image kept."""
+        return None if self.place is None else self.place[1:]
 
 
 class Store:
@@ -45,8 +51,17 @@ class Store:
         if not self._mark.exists():
             write_durably(self._mark, b"")
 
-    def keep_grant(self, grant: Grant) -> None:
-        """Persist a grant; to be done before it is applied."""
+    def takes_away(self, grant: Grant) -> bool:
+        """Whether that was persisted with `takes_away`."""
+        try:
+            return (self._directory / _TAKES_AWAY).read_bytes() == str(grant.generation).encode()
+        except FileNotFoundError:
+            return False
+
+    def keep_grant(self, grant: Grant, *, takes_away: bool = False) -> None:
+        """Persist a grant, and whether it allows no more than the one before; to be done before it is applied."""
+        if takes_away:
+            write_durably(self._directory / _TAKES_AWAY, str(grant.generation).encode())
         write_durably(self._directory / _GRANT, grant.model_dump_json().encode())
 
     def accepted(self) -> AcceptedConfig | None:

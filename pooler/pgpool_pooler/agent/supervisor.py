@@ -62,8 +62,12 @@ class Supervisor:
         self._ticked_at = clock.now()
         self.changed = asyncio.Condition()
         self._materials = materials = Materials(store)
-        detects = materials.detects_dead_clients
-        self._lives = lives = Lives(clock.now(), lived_before=store.lived(), detects_dead_clients=detects)
+        self._lives = lives = Lives(
+            clock.now(),
+            lived_before=store.lived(),
+            detects_dead_clients=materials.detects_dead_clients,
+            server=materials.server,
+        )
         self._granted = Granted(store, settings.identity.uid, lives, clock)
         self._closings = closings = Closings(unconfirmed_ends, materials, lives, clock)
         self._outlook = outlook = Outlook(enquiries, clock, self.wake)
@@ -133,7 +137,7 @@ class Supervisor:
             return TICK_SECONDS
         if not self._runner.answers:
             # What it was like before says nothing of now, and it would not hear a command.
-            self._acknowledgement.look(grant.generation, settled=False, now=self._clock.now())
+            self._acknowledge(grant, settled=False)
             return TICK_SECONDS
         return await self._work(self._view(grant, material))
 
@@ -145,16 +149,15 @@ class Supervisor:
         if not isinstance(step, plan.Idle):
             if not settled:
                 # Many steps may follow each other before the next look.
-                self._acknowledgement.look(view.grant.generation, settled=False, now=self._clock.now())
+                self._acknowledge(view.grant, settled=False)
             return await self._act(step)
-        self._acknowledgement.look(view.grant.generation, settled=settled, now=self._clock.now())
+        self._acknowledge(view.grant, settled=settled)
         if view.in_force is None and not view.holding:
             self._runner.is_not_wanted()
         identity = self._outlook.enquire(view, ending=self.ending.under_way)
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
-        acknowledged = self._acknowledgement.generation == view.grant.generation
-        if not settled or not acknowledged or plan.still_closing(view):
+        if not settled or not self._acknowledged(view.grant) or plan.still_closing(view):
             return self._pace.busy(self._clock.now(), paused=view.status.paused)
         self._pace.rest()
         return min(TICK_SECONDS, self._outlook.room_in() or TICK_SECONDS)
@@ -180,21 +183,29 @@ class Supervisor:
         """Nothing can run, perhaps for long: what is taken away is given back all the same."""
         obeyed = plan.obeyed_by_nothing(grant, takes_away=self._granted.takes_away)
         settled = obeyed and self._closings.all_ended(peers)
-        self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
+        self._acknowledge(grant, settled=settled)
 
     def _settled(self, view: plan.View) -> bool:
         """Whether the grant is in force and drained, to the server too. Sockets are looked at last, and seldom."""
         if not plan.settled(view):
             return False
-        acknowledged = self._acknowledgement.generation == view.grant.generation
-        return acknowledged or self._closings.all_ended(view.material.peers)
+        return self._acknowledged(view.grant) or self._closings.all_ended(view.material.peers)
+
+    def _acknowledge(self, grant: Grant, *, settled: bool) -> None:
+        """Take in one look at the engine, made after the last thing that was changed."""
+        self._acknowledgement.look(grant.generation, settled=settled, now=self._clock.now())
+        if self._acknowledged(grant):
+            self._lives.given_back()
+
+    def _acknowledged(self, grant: Grant) -> bool:
+        return self._acknowledgement.generation == grant.generation
 
     def _watch_closings(self, peers: Peers) -> None:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
         engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
         ending = self.ending.under_way or self._runner.in_force is None
         grant = self._granted.grant
-        obeyed = grant is None or self._acknowledgement.generation == grant.generation
+        obeyed = grant is None or self._acknowledged(grant)
         if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
             self._closings.watch(peers)
 

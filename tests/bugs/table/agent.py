@@ -226,7 +226,7 @@ AGENTS = (
         guards=Guard.GENERATIONS_RISE,
         promise="a grant is persisted before it is applied",
         file=f"{AGENT}/granted.py",
-        right="            self._store.keep_grant(verdict.grant)\n",
+        right="            self._store.keep_grant(verdict.grant, takes_away=takes_away)\n",
         wrong="            pass\n",
         caught_by=(f"{TEST_SUPERVISOR}::test_the_grant_is_on_the_disk_before_the_engine_hears_of_it",),
     ),

@@ -13,6 +13,7 @@ from tests.bugs.table.bug import (
     TEST_CLOSINGS,
     TEST_COUNTS,
     TEST_DEATHS,
+    TEST_ENDING,
     TEST_PLAN,
     TEST_RUNNER,
     Bug,
@@ -319,10 +320,45 @@ COMES_BACK = (
         guards=Guard.COMES_BACK,
         promise="the budget comes back: what a server that is gone never confirmed holds nothing at the next one",
         file=f"{AGENT}/hold.py",
-        right="self._given_up = self._kept = False",
+        right="self._kept = self._kept and self._server is None",
         wrong="pass",
         caught_by=(
             f"{TEST_CLOSINGS}::test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one",
+        ),
+    ),
+    Bug(
+        name="a-server-that-was-left-is-vouched-for-for-ever",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: a pod that has moved says what it left on the server that it has now",
+        file=f"{AGENT}/supervisor.py",
+        right="            self._lives.given_back()\n",
+        wrong="            pass\n",
+        caught_by=(
+            f"{TEST_ENDING}::"
+            "test_what_a_pod_cut_off_to_move_it_need_not_vouch_for_once_it_has_given_that_back",
+        ),
+    ),
+    Bug(
+        name="nobody-asked-so-it-never-ends",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what the engine told the server about dead clients needs no reading back",
+        file=f"{AGENT}/closings.py",
+        right="self._materials.server_gives_up",
+        wrong="self._materials.detects_dead_clients",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read",
+        ),
+    ),
+    Bug(
+        name="a-last-look-at-the-old-server-is-the-new-ones",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what was given up before a move, and is seen at it, is the old server's",
+        file=f"{AGENT}/closings.py",
+        right="        is_told = self.all_confirmed(peers)\n        self._lives.moved(server)\n",
+        wrong="        self._lives.moved(server)\n        is_told = self.all_confirmed(peers)\n",
+        caught_by=(
+            f"{TEST_CLOSINGS}::test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_server",
         ),
     ),
 )

@@ -99,8 +99,8 @@ DRAINED = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel may have given up telling the server was not confirmed",
         file=f"{AGENT}/hold.py",
-        right="return now >= self._left_until and not self._given_up",
-        wrong="return now >= self._left_until",
+        right="        self._leave(math.inf)\n",
+        wrong="",
         caught_by=(
             f"{TEST_CLOSINGS}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
         ),
@@ -237,10 +237,33 @@ DRAINED = (
         promise="dead is not drained: what an earlier engine left is not forgotten with the next one",
         file=f"{AGENT}/hold.py",
         right='        """An engine has started."""\n',
-        wrong='        """An engine has started."""\n        self._given_up = False\n',
+        wrong='        """An engine has started."""\n        self._left_until = {}\n',
         caught_by=(
             f"{TEST_CLOSINGS}::"
             "test_what_the_kernel_gave_up_telling_of_an_engine_is_not_forgotten_by_the_next_ones_drain",
+        ),
+    ),
+    Bug(
+        name="left-nothing-where-it-moved-to",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="dead is not drained: a move makes nobody forget what an engine left on the new server",
+        file=f"{AGENT}/hold.py",
+        right="self._left_until = {self._server: here}",
+        wrong="self._left_until = {}",
+        caught_by=(
+            f"{TEST_ENDING}::test_what_an_engine_left_on_the_server_that_a_pod_moved_to_it_has_to_vouch_for",
+        ),
+    ),
+    Bug(
+        name="forgotten-before-it-is-given-back",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="dead is not drained: what a move cut off counts until the old server's connections are given back",
+        file=f"{AGENT}/hold.py",
+        right="all(now >= until for until in self._left_until.values())",
+        wrong="now >= self._left_until.get(self._server, now)",
+        caught_by=(
+            f"{TEST_ENDING}::"
+            "test_a_pod_that_cut_queries_off_to_move_may_have_left_something_where_that_is_not_noticed",
         ),
     ),
     Bug(

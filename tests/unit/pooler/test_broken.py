@@ -47,7 +47,7 @@ async def test_each_refused_grant_counts_once_however_long_it_lies_there(serving
 async def test_a_grant_that_cannot_be_persisted_is_not_followed(
     serving: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: Store, __: Grant) -> None:
+    def full(_: Store, __: Grant, **___: bool) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -193,6 +193,18 @@ async def test_a_pod_that_cannot_start_gives_back_what_is_taken_away(without_sec
     without_secret.give(grant({"app": 1}, generation=2))
     said = await without_secret.settle(3)
     assert (said.acknowledged, said.ready) == (2, False)
+
+
+@pytest.mark.parametrize(("shares", "acknowledged"), [((1,), 2), ((1, 7), 0), ((7,), 0)])
+async def test_what_is_taken_away_is_given_back_after_a_restart_of_the_container_too(
+    without_secret: Pod, shares: tuple[int, ...], acknowledged: int
+) -> None:
+    for generation, share in enumerate(shares, start=2):
+        without_secret.give(grant({"app": share}, generation=generation))
+        await without_secret.settle(SETTLED_SECONDS / 2)
+    without_secret.boot()
+    said = await without_secret.settle(UNDETECTED_HOLD_SECONDS + 1)
+    assert (said.acknowledged, said.ready) == (acknowledged, False)
 
 
 async def test_what_a_pod_that_cannot_start_is_given_is_not_in_force(without_secret: Pod) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
 from pgpool_pooler.agent.hold import UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS
-from pgpool_pooler.contract import Peers, Phase
+from pgpool_pooler.contract import Peers, Phase, PoolMode
 
 from .builders import config, database, grant
 from .pod import Pod, drained, identity, shrunk
@@ -97,10 +97,17 @@ async def given_up(pod: Pod) -> None:
     await pod.settle(2)
 
 
+async def in_sessions(pod: Pod) -> None:
+    """The pool is in session mode from now on."""
+    pod.configure(config(database("app", PoolMode.SESSION), database("b")))
+    await pod.settle(1)
+
+
 @pytest.mark.parametrize(("notices", "acknowledged"), [(True, 2), (False, 1)])
 async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself(
     serving: Pod, *, notices: bool, acknowledged: int
 ) -> None:
+    await in_sessions(serving)
     serving.enquiries.identity = identity(detects=notices)
     await serving.settle(1)
     serving.give(grant({"app": 2, "b": 1}, generation=2))
@@ -108,9 +115,19 @@ async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_serv
     assert (await serving.settle(60)).acknowledged == acknowledged
 
 
+async def test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read(
+    serving: Pod,
+) -> None:
+    """With verifiers only, for example, nobody ever asks the server."""
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(1)).acknowledged == 2
+
+
 async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up_the_rest(
     serving: Pod,
 ) -> None:
+    await in_sessions(serving)
     await shrunk(serving)
     await given_up(serving)
     serving.engine.open = {"app": 2, "b": 1}
@@ -128,6 +145,7 @@ async def test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_
 
 
 async def test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one(serving: Pod) -> None:
+    await in_sessions(serving)
     serving.give(grant({"app": 2, "b": 1}, generation=2))
     await given_up(serving)
     serving.give(grant({"app": 3, "b": 1}, generation=3, host="10.0.0.2"))
@@ -136,6 +154,33 @@ async def test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_n
     await serving.settle()
     await drained(serving)
     assert await serving.supervisor.run()
+
+
+async def test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_server(serving: Pod) -> None:
+    await in_sessions(serving)
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await serving.settle(GIVEN_UP_SECONDS + 2)
+    serving.unconfirmed = 0
+    serving.give(grant({"app": 3, "b": 1}, generation=3, host="10.0.0.2"))
+    assert (await serving.settle(1)).acknowledged == 3
+
+
+@pytest.mark.parametrize(
+    ("host", "remembers", "acknowledged"),
+    [("10.0.0.1", True, 0), ("10.0.0.1", False, 0), ("10.0.0.2", True, 2)],
+)
+async def test_the_first_start_in_a_container_forgets_what_was_given_up_before_it_only_on_another_server(
+    serving: Pod, host: str, *, remembers: bool, acknowledged: int
+) -> None:
+    await in_sessions(serving)
+    serving.give(grant({"app": 2, "b": 1}, generation=2, host=host))
+    if not remembers:
+        (serving.layout.data / "accepted.json").unlink()
+    serving.boot()
+    await given_up(serving)
+    assert serving.engine.running
+    assert (await serving.settle(60)).acknowledged == acknowledged
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(GIVEN_UP_SECONDS - 1, True), (GIVEN_UP_SECONDS + 1, False)])

@@ -139,6 +139,47 @@ async def test_a_pod_that_cut_queries_off_to_move_may_have_left_something_where_
     assert await serving.supervisor.run() is notices
 
 
+async def test_what_a_pod_cut_off_to_move_it_need_not_vouch_for_once_it_has_given_that_back(
+    serving: Pod,
+) -> None:
+    await moved_with_force(serving, notices=False)
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 1)).acknowledged == 2
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run()
+
+
+@pytest.mark.parametrize("acknowledged", [1, 2])
+async def test_what_an_engine_left_on_the_server_that_a_pod_moved_to_it_has_to_vouch_for(
+    serving: Pod, acknowledged: int
+) -> None:
+    await moved_with_force(serving, notices=False)
+    if acknowledged == 2:
+        await serving.settle(UNDETECTED_HOLD_SECONDS + 1)
+    serving.engine.running = False
+    assert (await serving.settle(0.1)).acknowledged == acknowledged
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 2)).acknowledged == 2
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert not await serving.supervisor.run()
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_what_an_earlier_life_left_is_vouched_for_until_the_pod_has_left_that_server(
+    serving: Pod, *, moves: bool
+) -> None:
+    serving.boot()
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS + 1)).acknowledged == 1
+    serving.give(grant({"app": 2, "b": 1}, generation=2, host="10.0.0.2" if moves else "10.0.0.1"))
+    assert (await serving.settle(1)).acknowledged == 2
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run() is moves
+
+
 async def pass_time(pod: Pod, seconds: float) -> None:
     """Let the loop, and what waits for the clock beside it, run for so long."""
     end = pod.clock.now() + seconds

@@ -4,6 +4,7 @@ import pytest
 
 from pgpool_pooler.agent.hold import HOLD_SECONDS, UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.contract import Phase, PoolMode
+from pgpool_pooler.engines.base import EngineError, Setup
 
 from .builders import config, database, grant
 from .pod import Pod, identity, lines, moved_with_force, shrunk
@@ -96,6 +97,7 @@ async def test_the_wait_is_short_where_the_server_notices_dead_clients(serving: 
     assert serving.engine.told
 
 
+@pytest.mark.parametrize("starts", [True, False])
 @pytest.mark.parametrize(
     ("mode", "host", "hold"),
     [
@@ -105,13 +107,15 @@ async def test_the_wait_is_short_where_the_server_notices_dead_clients(serving: 
     ],
 )
 async def test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short(
-    serving: Pod, mode: PoolMode, host: str, hold: float
+    serving: Pod, mode: PoolMode, host: str, hold: float, *, starts: bool
 ) -> None:
     serving.enquiries.identity = identity(detects=True)
     await serving.settle(1)
+    serving.enquiries.identity = None
     serving.configure(config(database("app", mode), database("b")))
     serving.give(grant({"app": 3, "b": 1}, generation=2, host=host))
-    serving.boot()
+    if starts:
+        serving.boot()
     await serving.settle(HOLD_SECONDS + 1)
     serving.engine.running = False
     serving.engine.told.clear()
@@ -119,6 +123,27 @@ async def test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_
     assert serving.engine.told == []
     await serving.settle(0.7)
     assert serving.engine.told == [("start", {"app": 3, "b": 1})]
+
+
+@pytest.mark.parametrize(
+    ("host", "hold"), [("10.0.0.1", HOLD_SECONDS), ("10.0.0.2", UNDETECTED_HOLD_SECONDS)]
+)
+async def test_what_was_read_of_another_server_makes_the_wait_after_a_failed_start_there_not_short(
+    serving: Pod, monkeypatch: pytest.MonkeyPatch, host: str, hold: float
+) -> None:
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host=host))
+    serving.boot()
+    starts: list[float] = []
+
+    async def start(_: Setup) -> None:
+        starts.append(serving.clock.now())
+        raise EngineError("no answer")
+
+    monkeypatch.setattr(serving.engine, "start", start)
+    await serving.settle(HOLD_SECONDS + UNDETECTED_HOLD_SECONDS + 1)
+    assert starts[1] - starts[0] == pytest.approx(hold, abs=0.5)
 
 
 @pytest.mark.parametrize(("notices", "hold"), [(True, HOLD_SECONDS), (False, UNDETECTED_HOLD_SECONDS)])
