@@ -145,9 +145,10 @@ def two_leaders(stage: Stage) -> Iterator[None]:
         assert all(writes), f"not every operator has written: {writes}"
 
 
-@OPERATOR.fault("absent")
+@OPERATOR.fault("absent", interrupts=True)
 def absent(stage: Stage) -> Iterator[None]:
-    """Ten minutes without one, while pods are deleted, restarted, and scaled by hand."""
+    """Ten minutes without one, while pods are deleted, restarted, and scaled by hand: a new one is granted nothing,
+    and in the end none of the old ones is left."""
     stage.operators.stop_all()
     try:
         _interfere(stage)
