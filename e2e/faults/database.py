@@ -58,13 +58,19 @@ def _set_max_connections(stage: Stage, value: str | None) -> None:
     eventually("the database takes connections", stage.database_answers)
 
 
-@DATABASE.fault("half-the-cpu", seconds=_RESIZED_SECONDS, transaction_seconds=_LONG_SECONDS)
+@DATABASE.fault("half-the-cpu", seconds=_RESIZED_SECONDS, transaction_seconds=_LONG_SECONDS, interrupts=True)
 def half_the_cpu(stage: Stage) -> Iterator[None]:
     """The limit is halved in place, and doubled again."""
     yield from _resized(stage, _CPUS // 2, BUDGET // 2)
 
 
-@DATABASE.fault("twice-the-cpu", seconds=_RESIZED_SECONDS, transaction_seconds=_LONG_SECONDS, most=2 * BUDGET)
+@DATABASE.fault(
+    "twice-the-cpu",
+    seconds=_RESIZED_SECONDS,
+    transaction_seconds=_LONG_SECONDS,
+    interrupts=True,
+    most=2 * BUDGET,
+)
 def twice_the_cpu(stage: Stage) -> Iterator[None]:
     """The limit is doubled in place, and halved again."""
     yield from _resized(stage, _CPUS * 2, BUDGET * 2)

@@ -31,7 +31,7 @@ class Fault:
     transaction_seconds: float = TRANSACTION_SECONDS
     """How long the clients' transactions are."""
     interrupts: bool = False
-    """Nobody can be served while it lasts."""
+    """Nobody can be served while it lasts, or so few that who waits does so for long."""
 
     @property
     def family(self) -> str:
