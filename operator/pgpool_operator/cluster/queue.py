@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from .backoff import backoff
+
 K = TypeVar("K", bound=Hashable)
 
 FIRST_DELAY_SECONDS = 0.05
@@ -17,8 +19,6 @@ LONGEST_DELAY_SECONDS = 15.0
 """Whatever fails, what only a look can tell is not missed for long: that a hold is over, for instance."""
 EAGER_DELAY_SECONDS = 1.0
 """A failed key that is added again waits for its delay, but no longer than this: what happened may help it."""
-_MOST_DOUBLINGS = 30
-"""Far beyond the longest delay; a float holds no more than a thousand, and a key may fail for days."""
 
 
 class WorkQueue(Generic[K]):
@@ -86,7 +86,7 @@ class WorkQueue(Generic[K]):
         """The reconcile of `key` failed: it comes back; returns after how many seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(failures, _MOST_DOUBLINGS))
+        delay = backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, failures)
         now = asyncio.get_running_loop().time()
         self._not_before[key] = now + min(delay, EAGER_DELAY_SECONDS)
         self._finish(key)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..cluster.backoff import backoff
+
 FIRST_SECONDS = 1.5
 LONGEST_SECONDS = 60.0
-_MOST_DOUBLINGS = 10
-"""Beyond the longest pause; a float holds no more than a thousand, and a Secret may be wrong for days."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Pokes:
     def wait(self, uid: str, subject: str, change: str) -> float:
         """Seconds until the pod is to be poked because it has not noticed `change`; 0: now."""
         known = self._known(uid, subject, change)
-        pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(known.pokes, _MOST_DOUBLINGS))
+        pause = backoff(FIRST_SECONDS, LONGEST_SECONDS, known.pokes)
         return max(0.0, known.since + pause - self.clock())
 
     def poked(self, uid: str, subject: str, change: str) -> None:

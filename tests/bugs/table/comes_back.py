@@ -223,8 +223,8 @@ COMES_BACK = (
         guards=Guard.COMES_BACK,
         promise="the budget comes back: what has failed for days is still tried, and does not end the leader",
         file=f"{OPERATOR}/cluster/queue.py",
-        right="min(failures, _MOST_DOUBLINGS)",
-        wrong="failures",
+        right="backoff(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, failures)",
+        wrong="min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0**failures)",
         caught_by=(
             "tests/unit/cluster/test_queue.py::"
             "test_a_key_that_fails_for_days_still_comes_back_after_the_longest_delay",
@@ -236,8 +236,8 @@ COMES_BACK = (
         guards=Guard.COMES_BACK,
         promise="the budget comes back: a pod that notices nothing for days keeps no other from being granted",
         file=f"{OPERATOR}/reconcile/pokes.py",
-        right="min(known.pokes, _MOST_DOUBLINGS)",
-        wrong="known.pokes",
+        right="backoff(FIRST_SECONDS, LONGEST_SECONDS, known.pokes)",
+        wrong="min(LONGEST_SECONDS, FIRST_SECONDS * 2.0**known.pokes)",
         caught_by=(
             "tests/unit/reconcile/test_pokes.py::"
             "test_a_pod_that_notices_nothing_for_days_is_still_poked_once_a_minute",
