@@ -17,6 +17,12 @@ _ORPHANED = "DeletionByPodGC"
 """Reason of the condition DisruptionTarget."""
 _NOT_FOUND = "ContainerStatusUnknown"
 """Reason of a container's end that the kubelet assumes: it does not know of the container."""
+_CONTAINERS = {
+    "initContainers": "initContainerStatuses",
+    "containers": "containerStatuses",
+    "ephemeralContainers": "ephemeralContainerStatuses",
+}
+"""Where the spec declares each sort of container -> where the status reports it."""
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -168,12 +174,7 @@ def _given_up(status: Object) -> bool:
 
 def _ended(spec: Object, status: Object) -> bool:
     """Every container of every sort is terminated; one without a status may run unreported."""
-    sorts = (
-        ("initContainers", "initContainerStatuses"),
-        ("containers", "containerStatuses"),
-        ("ephemeralContainers", "ephemeralContainerStatuses"),
-    )
-    for declared, reported in sorts:
+    for declared, reported in _CONTAINERS.items():
         ended = {s["name"] for s in status.get(reported, ()) if _is_end(s)}
         if any(container["name"] not in ended for container in spec.get(declared, ())):
             return False
@@ -183,7 +184,7 @@ def _ended(spec: Object, status: Object) -> bool:
 def _assumed_ended(status: Object) -> bool:
     return any(
         _not_found(container) and _never_ran(container)
-        for reported in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        for reported in _CONTAINERS.values()
         for container in status.get(reported, ())
     )
 

@@ -51,7 +51,7 @@ DEATHS = (
         guards=Guard.END_IS_REPORTED,
         promise="proof of death: every container has ended, init and ephemeral ones too",
         file=f"{OPERATOR}/reconcile/pods.py",
-        right='        ("initContainers", "initContainerStatuses"),\n',
+        right='    "initContainers": "initContainerStatuses",\n',
         wrong="",
         caught_by=(
             "tests/unit/reconcile/test_pods.py::test_a_pod_has_ended_when_every_container_of_every_sort_has",
