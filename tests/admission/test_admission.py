@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
+from pydantic import BaseModel
 from tenacity import Retrying, stop_after_attempt
 
-from pgpool_operator.api import parse_pgbudget, parse_pgpool
+from pgpool_operator.api import GrantRecord, PgBudgetStatus, parse_pgbudget, parse_pgpool
 
 from .cases import ACCEPTED, MINIMAL, MISTAKES, SESSION_WORDS, Mistake, merged, spec
 from .resources import Resources
@@ -289,6 +290,11 @@ def test_kubectl_shows_the_state_of_a_ledger(budgets: Resources, budget: str) ->
     }
 
 
+def left_out(model: type[BaseModel], written: dict[str, Any]) -> set[str | None]:
+    """The fields of the model that are not among those written."""
+    return {field.alias for field in model.model_fields.values()} - written.keys()
+
+
 def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: str) -> None:
     grant = {
         "uid": "5f0c",
@@ -296,10 +302,13 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "pool": "shop/app",
         "endpoint": "write",
         "node": "w3",
+        "nodeUid": "8d1e",
         "addresses": ["10.0.2.9"],
         "graceSeconds": 75.0,
+        "direct": True,
         "detectsDeadClients": True,
         "assumedToDetect": False,
+        "backends": 3,
         "cap": 12,
         "reserved": 12,
         "generation": 4,
@@ -310,6 +319,7 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "observedGeneration": 1,
         "address": "10.0.1.7:5432",
         "role": "primary",
+        "reached": True,
         "version": "17.6",
         "maxConnections": 100,
         "serverReservedConnections": 3,
@@ -331,6 +341,7 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "grants": [grant],
         "conditions": [condition("Ready", "InUse")],
     }
+    assert not left_out(PgBudgetStatus, status) | left_out(GrantRecord, grant)
     stored = budgets.try_status(budget, status)
     assert stored["status"] == status
     assert parse_pgbudget(stored).status.model_dump(mode="json", exclude_none=True) == status
