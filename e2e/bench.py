@@ -211,19 +211,26 @@ def acknowledgements(kube: Kubectl) -> str:
     system = kube.within(OPERATOR_NAMESPACE)
     leading = eventually("an operator leads", lambda: leader(system))
     pod = Pool(kube, "app").pods()[0]["metadata"]["name"]
+    earlier = len(_acknowledged(system, leading, pod))
     for number in range(CHANGES):
         limit = BUDGET // (2 - number % 2)
         kube.patch("pgbudget", "main-a-0", {"spec": {"limit": limit}})
-        eventually(f"{limit} are reserved", partial(_are_reserved, kube, limit))
-    lines = (json.loads(line) for line in system("logs", leading).splitlines() if line.startswith("{"))
-    found = [line["seconds"] for line in lines if line["event"] == "acknowledged" and line["pod"] == pod]
+        is_seen = partial(_has_acknowledged, system, leading, pod, times=earlier + number + 1)
+        eventually(f"{limit} are acknowledged", is_seen)
+    found = _acknowledged(system, leading, pod)[earlier:]
     p50, p95, p99 = (statistics.quantiles(found, n=100)[percent - 1] for percent in (50, 95, 99))
     percentiles = f"p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s"
     return f"From a grant written to its acknowledgement read, {len(found)} times: {percentiles}."
 
 
-def _are_reserved(kube: Kubectl, connections: int) -> bool:
-    return bool((kube.get("pgbudget", "main-a-0") or {})["status"]["reserved"] == connections)
+def _acknowledged(system: Kubectl, leading: str, pod: str) -> list[float]:
+    """The seconds of each grant that the leader saw acknowledged by the pod."""
+    lines = (json.loads(line) for line in system("logs", leading).splitlines() if line.startswith("{"))
+    return [line["seconds"] for line in lines if line["event"] == "acknowledged" and line["pod"] == pod]
+
+
+def _has_acknowledged(system: Kubectl, leading: str, pod: str, *, times: int) -> bool:
+    return len(_acknowledged(system, leading, pod)) >= times
 
 
 def write_down(readme: Path, text: str) -> None:
