@@ -19,7 +19,15 @@ import click
 
 from e2e.cluster import kubeconfig, kubectl
 from e2e.kube import Kubectl, KubectlError, Object, eventually
-from e2e.world import OPERATOR_NAMESPACE, OPERATOR_SELECTOR, REPOSITORY, Pool, leader, sample_pool
+from e2e.world import (
+    OPERATOR_NAMESPACE,
+    OPERATOR_SELECTOR,
+    REPOSITORY,
+    Pool,
+    install_operator,
+    leader,
+    sample_pool,
+)
 
 NAMESPACE = "bench"
 BUDGET = 24
@@ -92,6 +100,7 @@ class Cost:
 
 def set_up(kube: Kubectl) -> None:
     """A database, a PgPool with one pod and a bare PgBouncer with the same cap, both on the primary's node."""
+    install_operator(kube, restart=True)
     kube("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=180s")
     kube("create", "namespace", NAMESPACE)
     database = kube("kustomize", str(REPOSITORY / "manifests/samples/database"))

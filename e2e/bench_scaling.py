@@ -17,7 +17,7 @@ from e2e.cluster import kubeconfig, kubectl
 from e2e.cluster.metrics_server import ensure_metrics_server, remove_metrics_server
 from e2e.judge.load import Crowd
 from e2e.kube import Kubectl, KubectlError, Object, eventually
-from e2e.world import SMALL, Pool, Postgres, ask_agent, sample_pool
+from e2e.world import SMALL, Pool, Postgres, ask_agent, install_operator, sample_pool
 
 NAMESPACE = "bench"
 ROUNDS = 5
@@ -148,6 +148,7 @@ def main() -> None:
     kube = Kubectl(kubectl(), kubeconfig(), NAMESPACE)
     rounds: dict[Scaler, list[dict[str, float]]] = {OURS: [], HPA: []}
     with _cleaned_up(kube):
+        install_operator(kube, restart=True)
         kube("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=180s")
         Postgres(kube).create()
         ensure_metrics_server()
