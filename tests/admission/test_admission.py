@@ -305,6 +305,7 @@ def test_a_whole_ledger_can_be_stored_and_read_back(budgets: Resources, budget: 
         "nodeUid": "8d1e",
         "addresses": ["10.0.2.9"],
         "graceSeconds": 75.0,
+        "overdue": True,
         "direct": True,
         "detectsDeadClients": True,
         "assumedToDetect": False,

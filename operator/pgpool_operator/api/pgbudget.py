@@ -112,6 +112,9 @@ class GrantRecord(ApiModel):
     the pod. Empty: not known."""
     grace_seconds: float = 0.0
     """How long the kubelet lets the pod go on after its deletion."""
+    overdue: bool = False
+    """The kubelet, alive, had not ended the deleted pod long after it should have: that it is alive does not prove
+    the pod's end any more."""
     addresses: Annotated[tuple[str, ...], Field(json_schema_extra=SET)] = ()
     """The pod's addresses, as the server and Kubernetes know them: by these its backends are recognised."""
     direct: bool | None = None

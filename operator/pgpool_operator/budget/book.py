@@ -210,6 +210,7 @@ class Book:
             since=entry.since if state is entry.state else self._now,
             node=pod.node or entry.node,
             node_uid=entry.node_uid or pod.node_uid,
+            overdue=entry.overdue or pod.overdue,
             grace_seconds=pod.grace_seconds or entry.grace_seconds,
             addresses=tuple(sorted({*entry.addresses, *pod.addresses})),
             direct=pod.direct if entry.direct is None else entry.direct and pod.direct is not False,

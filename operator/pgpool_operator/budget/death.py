@@ -71,8 +71,8 @@ class PodFacts:
     finished: bool
     """It has a final phase: no container of it is started again."""
     ended: bool
-    """Every container, init and ephemeral ones too, was reported as terminated. So is one that crashed, until its
-    restart is reported."""
+    """Every container, init and ephemeral ones too, was reported as terminated, or as one that never ran. So is one
+    that crashed, until its restart is reported."""
     grace_seconds: float
     """The longest that its kubelet may let it go on once it kills it. One that never saw the deletion goes by the
     spec, whatever the deletion said."""
@@ -81,12 +81,12 @@ class PodFacts:
     two transactions, and the server has confirmed that."""
     gone_since: float | None = None
     """When the object was first found missing, or finished without the end of all containers: since then a kubelet
-    that looks kills what runs of it. None of a pod that is there: nobody waits for that."""
+    that looks kills what runs of it. None of any other pod that is there: nobody waits for that."""
     killed: bool = False
     """Its kubelet was once seen alive for long enough after that; no later silence undoes it."""
     overdue: bool = False
-    """Its kubelet, alive, had not ended it long after it should have, when the object went. That it is still alive
-    does not prove that it has ended it since."""
+    """Its kubelet, alive, had not ended it long after it should have. That it is still alive does not prove that it
+    has ended it since."""
     last_seen: bool = True
     """What is said here was the pod's last state (a DELETED event). False: it was gone before this operator
     looked, or while it did not, and may have changed after it was seen."""
@@ -116,22 +116,23 @@ def life(pod: PodFacts, node: NodeFacts | None) -> Life:
     if pod.last_seen and pod.finished and pod.ended:
         return Life.DEAD_CLEAN if pod.left_nothing else Life.DEAD_REPORTED
     if pod.exists and pod.gone_since is None:
-        return _going(node) if pod.deleted or pod.finished else Life.ALIVE
+        return _going(pod, node) if pod.deleted or pod.finished else Life.ALIVE
     if pod.last_seen and not pod.exists and not pod.node:
         return Life.NEVER_BOUND
     if pod.killed or (node is not None and _proves_the_end(node, pod)):
         return Life.DEAD_INFERRED
-    being_killed = pod.exists and node is not None and node.ready
+    being_killed = pod.exists and not pod.overdue and node is not None and node.ready
     return Life.TERMINATING if being_killed else Life.UNKNOWN
 
 
-def _going(node: NodeFacts | None) -> Life:
-    """Of a deleted pod: on a silent node nobody carries the deletion out, or could say that it was."""
-    if node is None:
-        return Life.TERMINATING
-    if node.out_of_service:
+def _going(pod: PodFacts, node: NodeFacts | None) -> Life:
+    """Of a deleted pod: on a silent node nobody carries the deletion out, or could say that it was; and where that
+    hangs, nobody knows for how long."""
+    if node is not None and node.out_of_service:
         return Life.DEAD_INFERRED
-    return Life.TERMINATING if node.ready else Life.UNKNOWN
+    if pod.overdue:
+        return Life.UNKNOWN
+    return Life.TERMINATING if node is None or node.ready else Life.UNKNOWN
 
 
 def _proves_the_end(node: NodeFacts, pod: PodFacts) -> bool:

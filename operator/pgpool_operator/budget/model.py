@@ -31,6 +31,8 @@ class Reservation:
     """How long the kubelet lets the pod go on after its deletion: kept here for when the object is gone."""
     node_uid: str = ""
     """Of the node that the pod ran on: its name may come to be another machine's."""
+    overdue: bool = False
+    """Its kubelet, alive, had not ended it long after it should have: kept here for whoever leads next."""
     addresses: tuple[str, ...] = ()
     """The pod's addresses, as the server saw them and as Kubernetes gave them."""
     direct: bool | None = None

@@ -76,5 +76,7 @@ class PodView:
     counted: int | None = None
     """Its backends as somebody else saw them last, after it was proven dead; None: nobody did, or they were some
     and that is long ago."""
+    overdue: bool = False
+    """It was there when its kubelet, alive, should have ended it long before."""
     released: bool = False
     """A person declared it dead by name; obeyed only where nothing proves that its connections are gone."""

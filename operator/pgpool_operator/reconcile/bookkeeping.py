@@ -22,7 +22,11 @@ def with_given_up(budget: PgBudget, younger: Iterable[PgBudget]) -> dict[str, Gr
     for record in (record for ledger in younger for record in ledger.status.grants):
         mine = found.get(record.uid, record)
         said = record.detects_dead_clients if mine.detects_dead_clients is None else mine.detects_dead_clients
-        both = {"reserved": max(mine.reserved, record.reserved), "detects_dead_clients": said}
+        both = {
+            "reserved": max(mine.reserved, record.reserved),
+            "detects_dead_clients": said,
+            "overdue": mine.overdue or record.overdue,
+        }
         found[record.uid] = mine.model_copy(update=both)
     return found
 

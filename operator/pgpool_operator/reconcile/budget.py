@@ -140,7 +140,7 @@ class BudgetReconciler:
             views.append(scene.view(pod.uid, verdict, dead_for))
         for uid, record in scene.records.items():
             verdict, dead_for = await self._deaths.verdict(scene.namespace_of(record), record)
-            views.append(scene.view(uid, verdict, dead_for))
+            views.append(scene.view(uid, verdict, dead_for, overdue=self._deaths.overdue(uid)))
         return views
 
     async def _commit(self, scene: Scene, status: PgBudgetStatus) -> None:

@@ -1,8 +1,9 @@
 """What is known of pods that hold a reservation: alive, going, proven dead, or unknown.
 
-Keeps the last sight of pods that are gone, and watches the Leases of nodes whose pods vanished, or were refused,
-without a word on what ran of them. Every replica does so all the time, leading or not: times are of this process's
-monotonic clock, and who leads next goes on with its own proofs. A restart only makes it wait longer.
+Keeps the last sight of pods that are gone, and watches the Leases of nodes whose pods are deleted, vanished, or
+were refused, without a word on what ran of them. Every replica does so all the time, leading or not: times are of
+this process's monotonic clock, and who leads next goes on with its own proofs. What speaks against a proof, the
+ledger keeps: a restart only makes it wait longer.
 """
 
 import asyncio
@@ -22,16 +23,17 @@ from ..cluster.shared import pods_with
 from ..cluster.store import Change, Store
 from ..watching import slim
 from .pods import PoolerPod, is_finished, pooler
+from .writer import look_again
 
 log = structlog.get_logger()
 
 Object = dict[str, Any]
 
 LOOK_SECONDS = 5.0
-"""Between two looks at the pods that have something and whose end is to be proven."""
+"""Between two looks at the pods that have something and go, or whose end is to be proven."""
 NODE_LEASES = "kube-node-lease"
 LEASE_PAUSE_SECONDS = 2.0
-"""Between two looks at one node's Lease, however many pods are missing there; the kubelet renews every 10 s."""
+"""Between two looks at one node's Lease, however many pods go there; the kubelet renews every 10 s."""
 LEASE_GAP_SECONDS = 25.0
 """Between two looks that found a Lease renewed, at the most, if the kubelet was not cut off in between for longer
 than TCP mends within the margin of the proof. It renews every 10 s, and looks are `LOOK_SECONDS` apart."""
@@ -50,7 +52,8 @@ class _Lost:
     killed: bool = False
     """Its kubelet was seen alive for long enough since. It is not looked at all the time: that is remembered."""
     overdue: bool = False
-    """It was still there when its kubelet, seen alive all the time, should have ended it long before."""
+    """When it was there last, its kubelet, seen alive all the time, should have ended it long before; it was so if
+    that version proves to have been its last."""
 
 
 @dataclass
@@ -90,6 +93,9 @@ class Deaths:
     """Of pods that are there."""
     _going_since: dict[str, float] = field(default_factory=dict)
     """When a pod that is there was first seen to be deleted."""
+    _overdue: set[str] = field(default_factory=set)
+    """Pods of which the API server said that they are there when their kubelet, seen alive all the time, should
+    have ended them long before; and those of which a ledger says so."""
     _dead_since: dict[str, float] = field(default_factory=dict)
     _leases: dict[str, _Lease] = field(default_factory=dict)
     _failed: dict[str, float] = field(default_factory=dict)
@@ -112,6 +118,7 @@ class Deaths:
     async def verdict(self, namespace: str, record: GrantRecord) -> tuple[Life, float]:
         """The life of a pod with a reservation, and for how many seconds it has been proven dead."""
         await self._look_for(namespace, record)
+        await self._look_whether_overdue(namespace, record)
         return await self._verdict(record.uid, self._facts(namespace, record), record)
 
     async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
@@ -127,10 +134,16 @@ class Deaths:
         return await self._verdict(pod.uid, facts, None)
 
     def awaits(self, uid: str) -> bool:
-        """Whether the pod is there, finished, and its kubelet is yet to be seen alive for long enough to have
-        killed what runs of it. Nothing is written when it was: somebody has to look again."""
+        """Whether the pod is there, finished or deleted, and its kubelet is yet to be seen alive for long enough to
+        have killed what runs of it. Nothing is written when it was: somebody has to look again."""
         lost = self._finished.get(uid)
-        return lost is not None and not lost.killed
+        ends = uid in self._going_since and uid not in self._overdue
+        return ends or (lost is not None and not lost.killed)
+
+    def overdue(self, uid: str) -> bool:
+        """Whether the pod was there when its kubelet, alive, should have ended it long before: that the kubelet is
+        alive proves nothing of it any more. To be kept in the ledger."""
+        return uid in self._overdue
 
     async def _verdict(self, uid: str, facts: PodFacts, record: GrantRecord | None) -> tuple[Life, float]:
         """A proof by the kubelet is remembered only if there is a record: that tells which machine the pod ran on,
@@ -138,7 +151,7 @@ class Deaths:
         now = self.clock()
         lost = (self._finished if facts.exists else self._gone).get(uid)
         awaited = facts.gone_since is not None or (record is not None and facts.deleted)
-        watched = awaited and not life(facts, None).dead
+        watched = awaited and not (facts.overdue or life(facts, None).dead)
         node_uid = record.node_uid if record is not None else ""
         node = await self._node(facts.node, node_uid, watched=watched) if self.nodes_visible else None
         found = life(facts, node)
@@ -170,18 +183,18 @@ class Deaths:
             return
         self._prune()
         last = pod if change is Change.DELETED else None
-        lost = _Lost(self.clock(), overdue=last is not None and self._is_overdue(pod, going_since))
+        lost = _Lost(self.clock(), overdue=self._is_late(pod.node, pod.grace_seconds, going_since))
         self._gone[pod.uid] = replace(finished or self._gone.get(pod.uid) or lost, pod=last)
 
-    def _is_overdue(self, pod: PoolerPod, going_since: float) -> bool:
-        """Whether a kubelet that could have ended the pod has not: some container hangs. That the kubelet is alive
-        does not prove that it succeeds once somebody has forced the object away.
+    def _is_late(self, node: str, grace_seconds: float, going_since: float) -> bool:
+        """Whether a kubelet that could have ended a pod that is there has not: some container hangs. That the
+        kubelet is alive does not prove that it succeeds once somebody has forced the object away.
 
         Only the time counts in which this operator saw the kubelet live: while it saw nothing, the pod may have
         been ended in time, and its end be told late.
         """
-        lease = self._leases.get(pod.node)
-        return lease is not None and lease.lived_on(going_since, pod.grace_seconds + GONE_MARGIN_SECONDS)
+        lease = self._leases.get(node)
+        return lease is not None and lease.lived_on(going_since, grace_seconds + GONE_MARGIN_SECONDS)
 
     def _prune(self) -> None:
         """Drop the old ends that no ledger asks for: most pods give their connections back before they go."""
@@ -191,18 +204,19 @@ class Deaths:
         for uid in old:
             del self._gone[uid]
             self._dead_since.pop(uid, None)
+            self._overdue.discard(uid)
 
     def _to_look_at(self) -> Iterator[tuple[str, GrantRecord]]:
         """The reservations of such pods, each with the namespace of its pod."""
         for raw in self.store.all(PGBUDGET):
             grants = raw.get("status", {}).get("grants", ())
-            lost = {grant["uid"] for grant in grants if self._may_be_lost(grant["uid"])}
+            lost = {grant["uid"] for grant in grants if self._goes_or_is_gone(grant["uid"])}
             for record in _records(raw) if lost else ():
                 if record.uid in lost:
                     last = record.namespace_in(raw["metadata"]["namespace"])
                     yield next((there for there, _ in pods_with(self.store, record.uid)), last), record
 
-    def _may_be_lost(self, uid: str) -> bool:
+    def _goes_or_is_gone(self, uid: str) -> bool:
         pods = (self.store.get(POD, *key) for key in pods_with(self.store, uid))
         return all(pod is None or is_finished(pod) or "deletionTimestamp" in pod["metadata"] for pod in pods)
 
@@ -221,6 +235,24 @@ class Deaths:
         else:
             self._gone.setdefault(record.uid, _Lost(self.clock()))
 
+    async def _look_whether_overdue(self, namespace: str, record: GrantRecord) -> None:
+        """Find out whether a pod that should have ended long ago is there: the watch may be late, or stuck, and the
+        pod have ended in time."""
+        if record.overdue:
+            self._overdue.add(record.uid)
+        facts, going_since = self._facts(namespace, record), self._going_since.get(record.uid, inf)
+        late = facts.exists and self._is_late(facts.node, facts.grace_seconds, going_since)
+        if not late or facts.overdue or life(facts, None).dead:
+            return
+        try:
+            await look_again(self.api, self.store, POD, namespace, record.pod)
+        except ApiError as error:
+            log.info("no look at a pod that should have ended", pod=record.pod, error=str(error))
+            return
+        facts = self._facts(namespace, record)
+        if facts.exists and not life(facts, None).dead:
+            self._overdue.add(record.uid)
+
     def _there(self, namespace: str, record: GrantRecord) -> Object | None:
         raw = self.store.get(POD, namespace, record.pod)
         return raw if raw is not None and raw["metadata"]["uid"] == record.uid else None
@@ -230,20 +262,27 @@ class Deaths:
         if raw is not None:
             pod = pooler(raw)
             facts = self._seen_of(record, pod) if pod is not None else _stripped(raw, record)
+            facts = replace(facts, overdue=record.uid in self._overdue)
             return self._awaiting(record.uid, _with_grace_of(record, facts))
         gone = self._gone.get(record.uid)
         if gone is None:
             return _never_seen(record)
         facts = self._seen_of(record, gone.pod) if gone.pod is not None else _never_seen(record)
-        facts = replace(facts, exists=False, gone_since=gone.since, killed=gone.killed, overdue=gone.overdue)
+        overdue = record.uid in self._overdue or (gone.overdue and gone.pod is not None)
+        facts = replace(facts, exists=False, gone_since=gone.since, killed=gone.killed, overdue=overdue)
         return _with_grace_of(record, facts)
 
     def _seen_of(self, record: GrantRecord, pod: PoolerPod) -> PodFacts:
-        """What another machine by the name of the pod's node never saw run may run on the one that it was on."""
+        """What another machine by the name of the pod's node never saw run may run on the one that it was on. Who
+        sees no nodes believes it unless the pod's agent was heard to speak of the server: that one ran."""
         facts = _seen(pod)
-        node = self.store.get(NODE, "", record.node) if pod.assumed_ended and record.node_uid else None
-        replaced = node is not None and node["metadata"]["uid"] != record.node_uid
-        return replace(facts, ended=facts.ended and not replaced)
+        if not pod.assumed_ended:
+            return facts
+        if not self.nodes_visible:
+            return replace(facts, ended=facts.ended and record.detects_dead_clients is None)
+        node = self.store.get(NODE, "", record.node)
+        own = node is not None and node["metadata"]["uid"] == record.node_uid
+        return replace(facts, ended=facts.ended and own)
 
     def _awaiting(self, uid: str, facts: PodFacts) -> PodFacts:
         """What is known of a pod that is there, with since when only a living kubelet can tell that it ended."""
@@ -269,7 +308,7 @@ class Deaths:
         )
 
     async def _lease(self, node: str) -> _Lease | None:
-        """What was seen of the Lease of a node since it is Ready; None if it could not be looked at."""
+        """What was seen of the Lease of a node since it is Ready, by now or when it could be looked at last."""
         known, begun = self._leases.get(node), self.clock()
         looked_at = max(known.looked_at if known is not None else -inf, self._failed.get(node, -inf))
         if begun < looked_at + LEASE_PAUSE_SECONDS:

@@ -48,7 +48,8 @@ class PoolerPod:
     deleted: bool
     """deletionTimestamp is set."""
     ended: bool
-    """The kubelet reported every container as terminated, which one that crashed is until it runs again."""
+    """The kubelet reported every container as terminated, which one that crashed is until it runs again; or as one
+    that it does not find and that never ran (`assumed_ended`)."""
     assumed_ended: bool
     """Some container was taken for ended because its kubelet knows of none that ever ran."""
     left_nothing: bool
@@ -202,5 +203,5 @@ def _not_found(container: Object) -> bool:
 
 def _never_ran(container: Object) -> bool:
     """As far as the kubelet knows: of one that it once reported as running it writes an end into lastState, even
-    if it does not find it any more."""
+    if it does not find it any more. A machine that refused the pod before has wiped that out."""
     return not container.get("lastState") and not container.get("restartCount")

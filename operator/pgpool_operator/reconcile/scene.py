@@ -124,7 +124,7 @@ class Scene:
         own = namespace == self.budget.metadata.namespace
         return f"{namespace}/{pod}" in released or (own and pod in released)
 
-    def view(self, uid: str, verdict: Life, dead_for: float) -> PodView:
+    def view(self, uid: str, verdict: Life, dead_for: float, *, overdue: bool = False) -> PodView:
         """A pod as the plan wants to see it; it has a reservation or is placed here, or both."""
         record, pod = self.records.get(uid), self.pods.get(uid)
         owner = self.owners.get(uid) if uid in self.placed else None
@@ -170,6 +170,7 @@ class Scene:
             dead_for=dead_for,
             countable=bool(counts),
             counted=self._counted(uid, addresses, counts, dead_for),
+            overdue=overdue,
             released=self._released(namespace, name),
         )
 

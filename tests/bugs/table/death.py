@@ -18,6 +18,10 @@ _TEST_HEALTH = "tests/unit/test_health.py"
 _TEST_WORLD = "tests/unit/reconcile/test_world.py"
 _TEST_WALL_CLOCK = "tests/unit/test_wall_clock.py"
 
+_TOLD_OF_A_POD_THAT_HANGS = (
+    "test_a_pod_that_its_living_kubelet_does_not_end_is_unknown_and_the_ledger_keeps_that"
+)
+
 DEATHS = (
     Bug(
         name="a-crash-is-death",
@@ -92,6 +96,82 @@ DEATHS = (
         right="looking_since = max(pod.gone_since, node.alive_since)",
         wrong="looking_since = pod.gone_since",
         caught_by=(f"{TEST_DEATHS}::test_one_renewal_after_a_long_cut_proves_nothing",),
+    ),
+    Bug(
+        name="who-could-not-end-it-has",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: a kubelet that lived on without ending a pod proves nothing of it any more",
+        file=DEATH_PY,
+        right="    if pod.overdue:\n        return False\n",
+        wrong="",
+        caught_by=(TEST_DEATH,),
+    ),
+    Bug(
+        name="a-restart-forgets-that-it-hung",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: that a kubelet could not end a pod is known to whoever leads next",
+        file=DEATHS_PY,
+        right="        if record.overdue:\n            self._overdue.add(record.uid)\n",
+        wrong="",
+        caught_by=(f"{TEST_DEATHS}::test_who_leads_next_knows_that_it_hung_from_the_ledger",),
+    ),
+    Bug(
+        name="the-ledger-forgets-that-it-hung",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: that a kubelet could not end a pod is written down",
+        file=f"{OPERATOR}/budget/book.py",
+        right="            overdue=entry.overdue or pod.overdue,\n",
+        wrong="",
+        caught_by=(f"{TEST_BUDGET_RECONCILER}::{_TOLD_OF_A_POD_THAT_HANGS}",),
+    ),
+    Bug(
+        name="found-missing-and-forgotten",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: who found a pod missing first does not matter",
+        file=DEATHS_PY,
+        right="overdue=self._is_late(pod.node, pod.grace_seconds, going_since))",
+        wrong="overdue=last is not None and self._is_late(pod.node, pod.grace_seconds, going_since))",
+        caught_by=(
+            f"{TEST_DEATHS}::test_that_its_absence_was_found_before_the_watch_told_of_its_deletion_changes_nothing",
+        ),
+    ),
+    Bug(
+        name="it-hangs-unsaid",
+        guards=Guard.NOTHING_HIDDEN,
+        promise="a pod that its living kubelet does not end is Unknown, and a person is told",
+        file=DEATH_PY,
+        right="    if pod.overdue:\n        return Life.UNKNOWN\n",
+        wrong="",
+        caught_by=(f"{TEST_BUDGET_RECONCILER}::{_TOLD_OF_A_POD_THAT_HANGS}",),
+    ),
+    Bug(
+        name="a-stuck-watch-says-that-it-hangs",
+        guards=Guard.COMES_BACK,
+        promise="a pod that ended in time, which nobody told, needs no person",
+        file=DEATHS_PY,
+        right="            await look_again(self.api, self.store, POD, namespace, record.pod)\n",
+        wrong="            pass\n",
+        caught_by=(f"{TEST_DEATHS}::test_so_does_one_whose_pod_went_unseen",),
+    ),
+    Bug(
+        name="any-machine-knows-that-it-never-ran",
+        guards=Guard.END_IS_REPORTED,
+        promise="proof of death: that a container never ran counts from its own machine, as far as that is known",
+        file=DEATHS_PY,
+        right='own = node is not None and node["metadata"]["uid"] == record.node_uid',
+        wrong='own = node is None or node["metadata"]["uid"] == record.node_uid',
+        caught_by=(f"{TEST_DEATHS}::test_whose_kubelet_does_not_know_of_it_has_to_be_known",),
+    ),
+    Bug(
+        name="who-was-heard-never-ran",
+        guards=Guard.END_IS_REPORTED,
+        promise="proof of death: a pod whose agent was heard has run, whatever a machine says that is not seen",
+        file=DEATHS_PY,
+        right="ended=facts.ended and record.detects_dead_clients is None)",
+        wrong="ended=facts.ended)",
+        caught_by=(
+            f"{TEST_DEATHS}::test_where_nodes_are_not_seen_only_its_own_agent_speaks_against_that_it_never_ran",
+        ),
     ),
     Bug(
         name="a-break-is-none",
@@ -383,7 +463,7 @@ DEATHS = (
         guards=Guard.END_IS_REPORTED,
         promise="proof of death: that a container never ran, only the kubelet of its own machine knows",
         file=DEATHS_PY,
-        right="return replace(facts, ended=facts.ended and not replaced)",
+        right="return replace(facts, ended=facts.ended and own)",
         wrong="return facts",
         caught_by=(
             f"{TEST_DEATHS}::test_a_deleted_pod_that_never_ran_as_its_own_kubelet_knows_is_dead_at_once",

@@ -48,6 +48,16 @@ OVERDUE = NodeFacts(ready=True, lease_renewed_at=1180.0, alive_since=900.0)
             replace(CRASHED, deleted=True), SILENT, Life.UNKNOWN, id="crashed, then cut off and deleted"
         ),
         pytest.param(DELETED, OFF, Life.DEAD_INFERRED, id="deleted, node out of service"),
+        pytest.param(replace(DELETED, overdue=True), READY, Life.UNKNOWN, id="deleted long ago, and hangs"),
+        pytest.param(
+            replace(DELETED, overdue=True), OFF, Life.DEAD_INFERRED, id="it hangs on a node that is off"
+        ),
+        pytest.param(
+            replace(ENDED, overdue=True), READY, Life.DEAD_REPORTED, id="it hung, and has ended at last"
+        ),
+        pytest.param(
+            replace(REFUSED, overdue=True), OVERDUE, Life.UNKNOWN, id="it hung before it was refused"
+        ),
         pytest.param(
             replace(ENDED, exists=False, gone_since=1000.0), None, Life.DEAD_REPORTED, id="ended, then gone"
         ),

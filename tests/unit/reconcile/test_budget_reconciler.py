@@ -423,6 +423,24 @@ async def test_nor_is_a_node_noted_for_a_pod_that_is_not_known_to_be_alive_on_it
     assert shop.ledger()["app-1"]["nodeUid"] == ""
 
 
+async def test_a_pod_that_its_living_kubelet_does_not_end_is_unknown_and_the_ledger_keeps_that() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    see_node(shop, "True")
+    pod = shop.server.there(POD, "app-1")
+    pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    shop.server.save(POD, pod)
+    shop.watch()
+    for _ in range(60):
+        renew(shop)
+        pause = await reconciler.reconcile("shop", LEDGER)
+        assert pause is not None
+        shop.clock.now += 5.0
+    found = shop.ledger()["app-1"]
+    assert (found["state"], found["overdue"], found["reserved"]) == ("Unknown", True, 12)
+    await reconciler_of(shop).reconcile("shop", LEDGER)
+    assert shop.ledger()["app-1"]["overdue"]
+
+
 def refuse(shop: Shop, name: str) -> None:
     """The kubelet does not take the pod, and says nothing of its containers."""
     pod = shop.server.there(POD, name)

@@ -244,6 +244,20 @@ async def test_what_a_younger_ledger_has_reserved_counts_although_it_was_not_sen
     assert town.server.get(PGBUDGET, LEDGER, "bank") is None
 
 
+async def test_that_a_pod_of_a_younger_ledger_hung_is_taken_over_too() -> None:
+    town = await two_that_both_granted()
+    await town.reconcile(PGBUDGET, "shop", LEDGER)
+    ledger = town.server.get(PGBUDGET, LEDGER, "bank")
+    assert ledger is not None
+    ledger["status"]["grants"][0]["overdue"] = True
+    town.server.save(PGBUDGET, ledger)
+    town.watch()
+    await town.reconcile(PGBUDGET, "shop", LEDGER)
+    older = town.server.get(PGBUDGET, LEDGER, "shop")
+    assert older is not None
+    assert [grant["pod"] for grant in older["status"]["grants"] if grant["overdue"]] == ["pay-1"]
+
+
 async def test_a_younger_ledger_keeps_what_the_older_one_has_not_taken_over() -> None:
     town = await two_that_both_granted()
     await town.reconcile(PGBUDGET, "bank", LEDGER)

@@ -41,6 +41,8 @@ RECORD = GrantRecord(
 PROOF_SECONDS = 60.0 + 120.0
 """The pod's grace period, and a margin."""
 RENEW_SECONDS = 10.0
+LONG_SECONDS = PROOF_SECONDS + 3 * RENEW_SECONDS
+"""Until a pod should have ended, as whoever looks now and then sees it."""
 
 
 @pytest.fixture
@@ -382,26 +384,72 @@ async def test_the_first_sight_of_a_lease_is_no_renewal(shop: Shop, deaths: Deat
     assert await verdict(deaths) is Life.UNKNOWN
 
 
-async def hang(shop: Shop, deaths: Deaths, seconds: float, change: Change = Change.DELETED) -> None:
-    """The pod is deleted, and its kubelet cannot end it; then somebody forces its object away."""
+async def hang(shop: Shop, deaths: Deaths, seconds: float = LONG_SECONDS) -> None:
+    """The pod is deleted, and its kubelet cannot end it."""
     update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
     await live(shop, deaths, seconds)
-    vanish(shop, change)
-    await prove(shop, deaths)
+
+
+async def test_a_pod_that_its_living_kubelet_should_have_ended_long_ago_is_unknown(
+    shop: Shop, deaths: Deaths
+) -> None:
+    await hang(shop, deaths, PROOF_SECONDS)
+    assert await verdict(deaths) is Life.TERMINATING
+    await live(shop, deaths, 3 * RENEW_SECONDS)
+    assert await verdict(deaths) is Life.UNKNOWN
+    end(shop)
+    assert await verdict(deaths) is Life.DEAD_REPORTED
+
+
+async def test_its_reconcile_is_to_look_again_until_that_is_known(shop: Shop, deaths: Deaths) -> None:
+    assert not deaths.awaits(RECORD.uid)
+    await hang(shop, deaths, PROOF_SECONDS)
+    assert deaths.awaits(RECORD.uid)
+    await live(shop, deaths, 3 * RENEW_SECONDS)
+    assert not deaths.awaits(RECORD.uid)
 
 
 async def test_a_kubelet_that_could_not_end_a_pod_does_not_prove_that_it_did_once_the_object_was_forced_away(
     shop: Shop, deaths: Deaths
 ) -> None:
-    await hang(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS)
+    await hang(shop, deaths)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
     assert await verdict(deaths) is Life.UNKNOWN
     taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
     shop.store.put(NODE, node(ready=False, version=4, taints=[taint]))
     assert await verdict(deaths) is Life.DEAD_INFERRED
 
 
+async def test_that_its_absence_was_found_before_the_watch_told_of_its_deletion_changes_nothing(
+    shop: Shop, deaths: Deaths
+) -> None:
+    shop.server.refuse = lambda _method, path: ApiError(0, "no answer") if "pods" in path else None
+    await hang(shop, deaths)
+    shop.server.refuse = lambda _method, _path: None
+    last = slim(POD, shop.server.remove(POD, "app-1"))
+    shop.store.remove(POD, last, Change.MISSED)
+    shop.store.remove(POD, last, Change.DELETED)
+    await prove(shop, deaths)
+    assert await verdict(deaths) is Life.UNKNOWN
+
+
+async def test_who_leads_next_knows_that_it_hung_from_the_ledger(shop: Shop, deaths: Deaths) -> None:
+    await hang(shop, deaths)
+    assert deaths.overdue(RECORD.uid)
+    record = RECORD.model_copy(update={"overdue": True})
+    vanish(shop, Change.DELETED)
+    reserve(shop, record)
+    started_later = Deaths(shop.api, shop.store, nodes_visible=True, clock=shop.clock)
+    await stand_by(shop, started_later, RENEW_SECONDS + PROOF_SECONDS + RENEW_SECONDS)
+    assert await started_later.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+    assert started_later.overdue(RECORD.uid)
+
+
 async def test_one_that_had_no_time_yet_to_end_it_does(shop: Shop, deaths: Deaths) -> None:
     await hang(shop, deaths, PROOF_SECONDS)
+    vanish(shop, Change.DELETED)
+    await prove(shop, deaths)
     assert await verdict(deaths) is Life.DEAD_INFERRED
 
 
@@ -434,14 +482,27 @@ async def test_so_does_one_that_ended_it_in_time_while_the_operator_could_not_se
 
 async def test_so_does_one_whose_pod_went_unseen(shop: Shop, deaths: Deaths) -> None:
     """The watch of pods alone was stuck: nobody knows for how long the object is gone."""
-    await hang(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS, Change.MISSED)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    shop.server.remove(POD, "app-1")
+    await live(shop, deaths, LONG_SECONDS)
+    assert not deaths.overdue(RECORD.uid)
+    await prove(shop, deaths)
     assert await verdict(deaths) is Life.DEAD_INFERRED
+
+
+async def test_nobody_is_late_as_long_as_the_api_server_does_not_say_that_the_pod_is_there(
+    shop: Shop, deaths: Deaths
+) -> None:
+    shop.server.refuse = lambda _method, path: ApiError(0, "no answer") if "pods" in path else None
+    await hang(shop, deaths)
+    assert await verdict(deaths) is Life.TERMINATING
+    assert not deaths.overdue(RECORD.uid)
 
 
 async def test_the_life_of_a_kubelet_is_followed_while_it_ends_a_pod(shop: Shop, deaths: Deaths) -> None:
     reserve(shop, RECORD)
     update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
-    await stand_by(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS)
+    await stand_by(shop, deaths, LONG_SECONDS)
     vanish(shop, Change.DELETED)
     await prove(shop, deaths)
     assert await verdict(deaths) is Life.UNKNOWN
@@ -456,7 +517,7 @@ async def test_it_is_not_for_a_pod_that_holds_nothing(shop: Shop, deaths: Deaths
 
 async def test_what_a_kubelet_reports_late_is_an_end_all_the_same(shop: Shop, deaths: Deaths) -> None:
     update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
-    await live(shop, deaths, PROOF_SECONDS + 3 * RENEW_SECONDS)
+    await live(shop, deaths, LONG_SECONDS)
     end(shop)
     vanish(shop, Change.DELETED)
     assert await verdict(deaths) is Life.DEAD_REPORTED
@@ -511,8 +572,8 @@ def not_found(*, ran: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("known", "found"),
-    [("n1", Life.DEAD_REPORTED), ("n0", Life.UNKNOWN), ("", Life.DEAD_REPORTED)],
-    ids=["its own node", "another machine by the name of its node", "of an older operator's record"],
+    [("n1", Life.DEAD_REPORTED), ("n0", Life.UNKNOWN)],
+    ids=["its own node", "another machine by the name of its node"],
 )
 @pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
 async def test_a_deleted_pod_that_never_ran_as_its_own_kubelet_knows_is_dead_at_once(
@@ -524,6 +585,30 @@ async def test_a_deleted_pod_that_never_ran_as_its_own_kubelet_knows_is_dead_at_
     if gone:
         vanish(shop, Change.DELETED)
     record = RECORD.model_copy(update={"node_uid": known})
+    assert await deaths.verdict("shop", record) == (found, 0.0)
+
+
+async def test_whose_kubelet_does_not_know_of_it_has_to_be_known(shop: Shop, deaths: Deaths) -> None:
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    report(shop, phase="Failed", containerStatuses=[not_found(ran=False)])
+    assert await deaths.verdict("shop", RECORD) == (Life.TERMINATING, 0.0)
+    shop.store.remove(NODE, node())
+    record = RECORD.model_copy(update={"node_uid": "n1"})
+    assert await deaths.verdict("shop", record) == (Life.UNKNOWN, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("heard", "found"),
+    [(None, Life.DEAD_REPORTED), (True, Life.UNKNOWN), (False, Life.UNKNOWN)],
+    ids=["its agent was never heard", "its agent was heard", "its agent was heard to know nothing"],
+)
+async def test_where_nodes_are_not_seen_only_its_own_agent_speaks_against_that_it_never_ran(
+    shop: Shop, heard: bool | None, found: Life
+) -> None:
+    deaths = Deaths(shop.api, shop.store, nodes_visible=False, clock=shop.clock)
+    update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    report(shop, phase="Failed", containerStatuses=[not_found(ran=False)])
+    record = RECORD.model_copy(update={"detects_dead_clients": heard})
     assert await deaths.verdict("shop", record) == (found, 0.0)
 
 
