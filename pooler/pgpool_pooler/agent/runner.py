@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import structlog
 
+from pgpool_pooler.contract import PoolMode
 from pgpool_pooler.engines.base import Engine, EngineError, EngineRejected, EngineStatus, Material, Setup
 
 from . import plan
@@ -187,7 +188,11 @@ class Runner:
             case plan.Start():
                 self._ended(str(error))
             case plan.Apply(setup) if self.in_force is not None:
-                self.in_force = replace(self.in_force, limits=highest(self.in_force.limits, setup.limits))
+                now = self.in_force
+                had_sessions = now.had_sessions or setup.pool_mode is PoolMode.SESSION
+                self.in_force = replace(
+                    now, limits=highest(now.limits, setup.limits), had_sessions=had_sessions
+                )
                 self.unsure = True
 
     def _refused(self, command: plan.Command, rejected: EngineRejected) -> None:

@@ -107,11 +107,16 @@ async def identify(access: Access, mode: PoolMode, count: int, seconds: float) -
 
 
 def distinct(answers: Sequence[ServerIdentity | BaseException]) -> tuple[ServerIdentity, ...]:
-    """The servers among the answers, the newest start first; raises the error if nobody answered."""
+    """The servers among the answers, the newest start first; raises the error if nobody answered.
+
+    A server notices dead clients if each of its backends does that answered: what is set on one may be undone.
+    """
     found: dict[tuple[str, int, datetime], ServerIdentity] = {}
     for answer in answers:
         if isinstance(answer, ServerIdentity):
-            found[answer.address, answer.port, answer.started_at] = answer
+            server = answer.address, answer.port, answer.started_at
+            detects = answer.detects_dead_clients and found.get(server, answer).detects_dead_clients
+            found[server] = answer.model_copy(update={"detects_dead_clients": detects})
     if not found:
         raise next(answer for answer in answers if isinstance(answer, BaseException))
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[2], key[0], key[1]), reverse=True))

@@ -366,6 +366,41 @@ AGENTS = (
         ),
     ),
     Bug(
+        name="sessions-are-forgotten-with-their-mode",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what sessions have reset is not taken for what the engine has set, when session mode was left too",
+        file=f"{AGENT}/plan.py",
+        right="setup = replace(setup, had_sessions=True)",
+        wrong="pass",
+        caught_by=(
+            f"{TEST_CLOSINGS}::test_what_was_closed_after_session_mode_was_left"
+            "_is_given_back_only_where_the_role_has_the_settings",
+        ),
+    ),
+    Bug(
+        name="told-of-sessions-without-an-answer",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="an engine that may have been in session mode is judged as one that was",
+        file=f"{AGENT}/runner.py",
+        right="had_sessions = now.had_sessions or setup.pool_mode is PoolMode.SESSION",
+        wrong="had_sessions = now.had_sessions",
+        caught_by=(
+            f"{TEST_BROKEN}::test_an_engine_that_may_have_gone_to_session_mode_counts_as_having_had_sessions",
+        ),
+    ),
+    Bug(
+        name="one-backend-speaks-for-all",
+        guards=Guard.FREED_BY_THE_SERVER,
+        promise="a server notices dead clients only if each of its backends says so that was asked",
+        file=f"{AGENT}/sql.py",
+        right="answer.detects_dead_clients and found.get(server, answer).detects_dead_clients",
+        wrong="answer.detects_dead_clients",
+        caught_by=(
+            "tests/unit/pooler/test_sql.py::"
+            "test_a_server_of_which_one_backend_lost_its_settings_does_not_count",
+        ),
+    ),
+    Bug(
         name="a-secret-is-kept-before-it-is-written",
         guards=Guard.WITHOUT_CONTROL_PLANE,
         promise="a restarted container has every password that worked, also one that could not be kept at first",

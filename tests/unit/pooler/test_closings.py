@@ -115,6 +115,18 @@ async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_serv
     assert (await serving.settle(60)).acknowledged == acknowledged
 
 
+async def test_what_was_closed_after_session_mode_was_left_is_given_back_only_where_the_role_has_the_settings(
+    serving: Pod,
+) -> None:
+    """Sessions may have undone on the connection what the engine had told the server."""
+    await in_sessions(serving)
+    serving.configure(config(database("app"), database("b")))
+    await serving.settle(1)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == 1
+
+
 async def test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read(
     serving: Pod,
 ) -> None:

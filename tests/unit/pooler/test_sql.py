@@ -74,6 +74,12 @@ def test_one_server_that_answers_over_several_backends_is_one() -> None:
     assert one.address == "10.0.0.1"
 
 
+@pytest.mark.parametrize("detects", [(True, False), (False, True)])
+def test_a_server_of_which_one_backend_lost_its_settings_does_not_count(detects: tuple[bool, ...]) -> None:
+    said = [answer("10.0.0.1").model_copy(update={"detects_dead_clients": does}) for does in detects]
+    assert [one.detects_dead_clients for one in distinct(said)] == [False]
+
+
 def test_of_several_servers_at_one_address_the_newest_comes_first() -> None:
     newer = answer("10.0.0.2", started_at=NOON + timedelta(hours=1))
     assert distinct([answer("10.0.0.1"), newer, answer("10.0.0.1")]) == (newer, answer("10.0.0.1"))
