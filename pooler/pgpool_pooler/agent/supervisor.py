@@ -202,11 +202,10 @@ class Supervisor:
 
     def _watch_closings(self, peers: Peers) -> None:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
-        engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
+        engine ends and after that, and all the time where the server finds nothing out itself: what it keeps of one
+        grant would be given back by the next."""
         ending = self.ending.under_way or self._runner.in_force is None
-        grant = self._granted.grant
-        obeyed = grant is None or self._acknowledged(grant)
-        if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
+        if self._closings.unconfirmed or ending or not self._materials.server_gives_up:
             self._closings.watch(peers)
 
     def _holding(self, material: Material) -> bool:

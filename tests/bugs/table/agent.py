@@ -355,6 +355,18 @@ AGENTS = (
         ),
     ),
     Bug(
+        name="given-up-before-the-grant-that-gives-back",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what the kernel gave up telling is not given back, also where nothing was to be given back then",
+        file=f"{AGENT}/supervisor.py",
+        right="if self._closings.unconfirmed or ending or not self._materials.server_gives_up:",
+        wrong="if self._closings.unconfirmed or ending:",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_what_the_kernel_gives_up_telling_while_a_grant_is_obeyed_is_not_given_back_by_the_next",
+        ),
+    ),
+    Bug(
         name="what-was-read-of-another-server-or-mode",
         guards=Guard.WAITS_FOR_ITS_OWN,
         promise="a wait is short only where this server, in this mode, was read to notice dead clients",

@@ -146,6 +146,15 @@ async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up
     assert (await serving.settle(60)).acknowledged == 1
 
 
+async def test_what_the_kernel_gives_up_telling_while_a_grant_is_obeyed_is_not_given_back_by_the_next(
+    serving: Pod,
+) -> None:
+    await in_sessions(serving)
+    await given_up(serving)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    assert (await serving.settle(60)).acknowledged == 1
+
+
 async def test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_for_ever(
     serving: Pod,
 ) -> None:
