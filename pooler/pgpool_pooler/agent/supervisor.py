@@ -187,6 +187,9 @@ class Supervisor:
 
     def _settled(self, view: plan.View) -> bool:
         """Whether the grant is in force and drained, to the server too. Sockets are looked at last, and seldom."""
+        if view.in_force is not None and not self._engine.running:
+            # It died while it was drained: what it had open nobody knows, and the hold begins with the drain's end.
+            return False
         if not plan.settled(view):
             return False
         return self._acknowledged(view.grant) or self._closings.all_ended(view.material.peers)

@@ -6,6 +6,7 @@ from tests.bugs.table.bug import (
     TEST_AGENT_PLAN,
     TEST_BROKEN,
     TEST_CLOSINGS,
+    TEST_ENDING,
     TEST_PGBOUNCER,
     TEST_RUNNER,
     TEST_SUPERVISOR,
@@ -329,6 +330,18 @@ AGENTS = (
         caught_by=(
             f"{TEST_BROKEN}::"
             "test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone",
+        ),
+    ),
+    Bug(
+        name="who-died-while-it-drained-has-drained",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what an engine had that died while it was drained is given back only when its backends are gone",
+        file=f"{AGENT}/supervisor.py",
+        right="if view.in_force is not None and not self._engine.running:",
+        wrong="if view.in_force is None and self._engine.running:",
+        caught_by=(
+            f"{TEST_ENDING}::"
+            "test_what_an_engine_had_that_died_while_it_was_drained_is_given_back_after_the_hold",
         ),
     ),
     Bug(
