@@ -154,9 +154,10 @@ class Runner:
         await self._engine.apply(setup)
         before = self.in_force
         self.unsure = False
+        # Before what is known of the server that was left is forgotten: by that is judged what was closed there.
+        self._reaches(setup)
         self._takes(setup)
         if before is not None and (before.host, before.port) != (setup.host, setup.port):
-            self._reaches(setup)
             self._outlook.engine_moved()
 
     def _reaches(self, setup: Setup) -> None:

@@ -325,8 +325,8 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="a pod without an engine gives nothing back while backends of its earlier one may be there",
         file=f"{AGENT}/hold.py",
-        right="return self._kept or now < self._ending_until",
-        wrong="return self._kept",
+        right=" or now < self._ending_until",
+        wrong="",
         caught_by=(
             f"{TEST_BROKEN}::"
             "test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone",
@@ -360,11 +360,23 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what the kernel gave up telling a server of that does not look is not given back",
         file=f"{AGENT}/hold.py",
-        right="self._kept = self._kept or not detects_dead_clients",
+        right="self._kept.add(server)",
         wrong="pass",
         caught_by=(
             f"{TEST_CLOSINGS}::"
             "test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself",
+        ),
+    ),
+    Bug(
+        name="forgotten-by-moving-away-and-back",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what a server was not told of is not given back there, also after a move away and back",
+        file=f"{AGENT}/hold.py",
+        right='        """Another server is used from now on."""\n',
+        wrong='        """Another server is used from now on."""\n        self._kept = set()\n',
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_what_a_server_was_not_told_of_is_not_given_back_there_after_a_move_away_and_back",
         ),
     ),
     Bug(
