@@ -161,6 +161,8 @@ async def ping(host: str, port: int) -> Answer:
         host=host,
         port=port,
         connect_timeout=_PING_SECONDS,
+        # Its socket is no backend's: until it is gone, it would be taken for an end that the server does not know.
+        tcp_user_timeout=_PING_SECONDS * 1000,
         sslmode="prefer",
         gssencmode="disable",
         # No login is made, but libpq wants names, and finds none for a system user without an entry.

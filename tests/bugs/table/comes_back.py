@@ -339,6 +339,17 @@ COMES_BACK = (
         ),
     ),
     Bug(
+        name="a-ping-is-an-end",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: the socket of a probe is not waited for as for the end of a backend",
+        file=f"{AGENT}/sql.py",
+        right="tcp_user_timeout=_PING_SECONDS * 1000,",
+        wrong="tcp_user_timeout=0,",
+        caught_by=(
+            "tests/unit/pooler/test_sql.py::test_a_ping_leaves_no_socket_that_waits_longer_than_the_ping",
+        ),
+    ),
+    Bug(
         name="nobody-asked-so-it-never-ends",
         guards=Guard.COMES_BACK,
         promise="the budget comes back: what the engine told the server about dead clients needs no reading back",
