@@ -37,8 +37,9 @@ class Closings:
         self.unconfirmed = 0
         """As many as there were at the last look."""
         self._since = 0.0
-        self._is_detected = False
-        self._was_left = False
+        self._server: Server | None = None
+        """That was in use when the waiting began, and whether it ends by itself what it has not heard of."""
+        self._server_gives_up = False
         self._looked_at = -math.inf
 
     def all_confirmed(self, peers: Peers) -> bool:
@@ -48,13 +49,11 @@ class Closings:
         self.unconfirmed = self._unconfirmed_ends(peers.addresses.values())
         if self.unconfirmed and not before:
             self._since = now
-            self._is_detected = self._materials.server_gives_up
-            self._was_left = False
+            self._server, self._server_gives_up = self._lives.server, self._materials.server_gives_up
             log.info("waiting until the server has noticed what was closed", connections=self.unconfirmed)
         if before and not self.unconfirmed and now - self._since >= GIVEN_UP_SECONDS:
             log.warning("the server may never have noticed what was closed", connections=before)
-            if not self._was_left:
-                self._lives.given_up(detects_dead_clients=self._is_detected)
+            self._lives.given_up(self._server, server_gives_up=self._server_gives_up)
         return not self.unconfirmed
 
     def moved(self, server: Server, peers: Peers) -> None:
@@ -62,9 +61,8 @@ class Closings:
 
         What was closed on the one before is still waited for, but not for ever: mostly that server is gone itself.
         """
-        is_told = self.all_confirmed(peers)
+        self.all_confirmed(peers)
         self._lives.moved(server)
-        self._was_left = not is_told
 
     def all_ended(self, peers: Peers) -> bool:
         """Whether the backends of all that was closed are gone, as far as anybody knows."""

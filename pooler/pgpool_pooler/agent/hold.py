@@ -14,6 +14,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from pgpool_pooler.contract import ServerIdentity
+
 HOLD_SECONDS: Final = 2.0
 """Where the server looks at least every second, the longest interval that counts as looking: twice that."""
 
@@ -46,6 +48,12 @@ def backoff_seconds(crashes: int) -> float:
     return float(min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS))
 
 
+def _has_restarted(before: ServerIdentity, now: ServerIdentity) -> bool:
+    """Whether it is the same server, started anew; one without an address is told from no other."""
+    same = bool(now.address) and (now.address, now.port) == (before.address, before.port)
+    return same and now.started_at > before.started_at
+
+
 class Lives:
     """The engine's starts and ends: when the next one may start."""
 
@@ -70,12 +78,19 @@ class Lives:
         self._server: Server | None = None
         self._left_until: dict[Server | None, float] = {}
         """Server -> until when what was left there may work; of None, nobody remembers the server."""
-        self._kept = False
-        """Given up telling a server that keeps the backend for it."""
+        self._kept: set[Server | None] = set()
+        """Servers that the kernel gave up telling of an end, and that keep the backend for it."""
+        self._said: ServerIdentity | None = None
+        """Who the server in use is; while something may work there for ever, who it was when that was left."""
         if lived_before:
             # Of which server is not certain: `server` may be older than the end of that life.
             self.ended(now, detects_dead_clients=detects_dead_clients)
         self._server = server
+
+    @property
+    def server(self) -> Server | None:
+        """The server in use, by the engine that ran last; None: none did yet, or nobody remembers."""
+        return self._server
 
     def holding(self, now: float) -> bool:
         """Whether an engine may not start yet."""
@@ -84,7 +99,7 @@ class Lives:
     def ending(self, now: float) -> bool:
         """Whether backends that an engine has left may still be there, as far as a hold tells: what they had is not
         given back yet. It is not `holding`, which puts off a start, also after a crash that left none."""
-        return self._kept or now < self._ending_until
+        return not self._kept.isdisjoint((self._server, None)) or now < self._ending_until
 
     def started(self, now: float) -> None:
         """An engine has started."""
@@ -112,22 +127,33 @@ class Lives:
         """Backends that work were left by an engine that runs on."""
         until = now + hold_seconds(detects_dead_clients=detects_dead_clients)
         self._ending_until = max(self._ending_until, until)
-        self._leave(until if detects_dead_clients else math.inf)
+        self._leave(self._server, until if detects_dead_clients else math.inf)
 
-    def given_up(self, *, detects_dead_clients: bool) -> None:
-        """The kernel stopped telling the server that a connection is closed. A server that does not look for dead
-        clients keeps its backend, for hours or for good: nobody can say any more that it is gone."""
-        self._leave(math.inf)
-        self._kept = self._kept or not detects_dead_clients
+    def given_up(self, server: Server | None, *, server_gives_up: bool) -> None:
+        """The kernel stopped telling a server that a connection is closed. One that does not give up by itself what
+        it has not heard of keeps its backend, for hours or for good: nobody can say any more that it is gone."""
+        self._leave(server, math.inf)
+        if not server_gives_up:
+            self._kept.add(server)
 
     def moved(self, server: Server) -> None:
-        """Another server is used from now on, of which nothing was given up yet; unless nobody remembers which one
-        was used before."""
-        self._kept = self._kept and self._server is None
-        self._server = server
+        """Another server is used from now on."""
+        self._server, self._said = server, None
+
+    def server_said(self, said: ServerIdentity) -> None:
+        """The server in use said who it is: what was left there before it restarted last has ended."""
+        before = self._said
+        if before is not None and _has_restarted(before, said):
+            self._kept.discard(self._server)
+            self._left_until.pop(self._server, None)
+        elif before is not None and self._left_until.get(self._server) == math.inf:
+            # Where another one answers in its place, that one's restart would say nothing of it.
+            return
+        self._said = said
 
     def given_back(self) -> None:
         """What this pod had on other servers is given back: nobody asks any more what it left there."""
+        self._kept.intersection_update((self._server, None))
         here = max(self._left_until.get(server, -math.inf) for server in (self._server, None))
         self._left_until = {self._server: here}
 
@@ -154,8 +180,8 @@ class Lives:
         """The engine ends again and again."""
         return self.crashes >= LOOP_CRASHES
 
-    def _leave(self, until: float) -> None:
-        self._left_until[self._server] = max(self._left_until.get(self._server, until), until)
+    def _leave(self, server: Server | None, until: float) -> None:
+        self._left_until[server] = max(self._left_until.get(server, until), until)
 
     def _wait(self, until: float) -> None:
         self._hold_until = max(self._hold_until, until)

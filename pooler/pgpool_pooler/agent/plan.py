@@ -6,7 +6,7 @@ Every step leaves the sum of the pod's connections within its cap, whatever the 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pgpool_pooler.contract import Grant, Mode, ServerGrant
+from pgpool_pooler.contract import Grant, Mode, PoolMode, ServerGrant
 from pgpool_pooler.engines.base import EngineStatus, Material, Setup
 
 from .lately import Lately
@@ -232,7 +232,14 @@ def _setup(view: View, limits: Mapping[str, int]) -> Setup:
         limits=dict(limits),
         crowd={name: users for name, users in view.status.crowd.items() if name in limits},
     )
+    if _leaves_session_mode(view.in_force, setup):
+        setup = replace(setup, had_sessions=True)
     return shed(setup, view.in_force, view.status, view.lately)
+
+
+def _leaves_session_mode(now: Setup | None, setup: Setup) -> bool:
+    """Whether connections are used on that sessions have reset: a change of the mode closes none."""
+    return now is not None and now.pool_mode is PoolMode.SESSION and setup.pool_mode is not PoolMode.SESSION
 
 
 def still_closing(view: View) -> bool:

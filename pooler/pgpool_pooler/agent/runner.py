@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import structlog
 
+from pgpool_pooler.contract import PoolMode
 from pgpool_pooler.engines.base import Engine, EngineError, EngineRejected, EngineStatus, Material, Setup
 
 from . import plan
@@ -153,9 +154,10 @@ class Runner:
         await self._engine.apply(setup)
         before = self.in_force
         self.unsure = False
+        # Before what is known of the server that was left is forgotten: by that is judged what was closed there.
+        self._reaches(setup)
         self._takes(setup)
         if before is not None and (before.host, before.port) != (setup.host, setup.port):
-            self._reaches(setup)
             self._outlook.engine_moved()
 
     def _reaches(self, setup: Setup) -> None:
@@ -187,7 +189,11 @@ class Runner:
             case plan.Start():
                 self._ended(str(error))
             case plan.Apply(setup) if self.in_force is not None:
-                self.in_force = replace(self.in_force, limits=highest(self.in_force.limits, setup.limits))
+                now = self.in_force
+                had_sessions = now.had_sessions or setup.pool_mode is PoolMode.SESSION
+                self.in_force = replace(
+                    now, limits=highest(now.limits, setup.limits), had_sessions=had_sessions
+                )
                 self.unsure = True
 
     def _refused(self, command: plan.Command, rejected: EngineRejected) -> None:

@@ -107,11 +107,16 @@ async def identify(access: Access, mode: PoolMode, count: int, seconds: float) -
 
 
 def distinct(answers: Sequence[ServerIdentity | BaseException]) -> tuple[ServerIdentity, ...]:
-    """The servers among the answers, the newest start first; raises the error if nobody answered."""
+    """The servers among the answers, the newest start first; raises the error if nobody answered.
+
+    A server notices dead clients if each of its backends does that answered: what is set on one may be undone.
+    """
     found: dict[tuple[str, int, datetime], ServerIdentity] = {}
     for answer in answers:
         if isinstance(answer, ServerIdentity):
-            found[answer.address, answer.port, answer.started_at] = answer
+            server = answer.address, answer.port, answer.started_at
+            detects = answer.detects_dead_clients and found.get(server, answer).detects_dead_clients
+            found[server] = answer.model_copy(update={"detects_dead_clients": detects})
     if not found:
         raise next(answer for answer in answers if isinstance(answer, BaseException))
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[2], key[0], key[1]), reverse=True))
@@ -156,6 +161,8 @@ async def ping(host: str, port: int) -> Answer:
         host=host,
         port=port,
         connect_timeout=_PING_SECONDS,
+        # Its socket is no backend's: until it is gone, it would be taken for an end that the server does not know.
+        tcp_user_timeout=_PING_SECONDS * 1000,
         sslmode="prefer",
         gssencmode="disable",
         # No login is made, but libpq wants names, and finds none for a system user without an entry.

@@ -16,14 +16,16 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class AcceptedConfig(BaseModel):
-    """The configuration that the engine accepted last, and whether its server notices dead clients."""
+    """The configuration that the engine accepted last, and what is known of the server that an engine used last,
+    whether that had accepted anything or not."""
 
     config_hash: str
     config: PoolConfig
     peers: Peers
     detects_dead_clients: bool = False
     place: tuple[PoolMode, str, int] | None = None
-    """The mode, and the server's host and port, that `detects_dead_clients` was read for."""
+    """The mode in which, and the host and port where, an engine was started or moved last; what
+    `detects_dead_clients`, if true, was read for."""
 
     @property
     def server(self) -> tuple[str, int] | None:

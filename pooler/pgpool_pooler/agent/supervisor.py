@@ -157,6 +157,7 @@ class Supervisor:
         identity = self._outlook.enquire(view, ending=self.ending.under_way)
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
+            self._lives.server_said(identity)
         if not settled or not self._acknowledged(view.grant) or plan.still_closing(view):
             return self._pace.busy(self._clock.now(), paused=view.status.paused)
         self._pace.rest()
@@ -187,6 +188,9 @@ class Supervisor:
 
     def _settled(self, view: plan.View) -> bool:
         """Whether the grant is in force and drained, to the server too. Sockets are looked at last, and seldom."""
+        if view.in_force is not None and not self._engine.running:
+            # It died while it was drained: what it had open nobody knows, and the hold begins with the drain's end.
+            return False
         if not plan.settled(view):
             return False
         return self._acknowledged(view.grant) or self._closings.all_ended(view.material.peers)
@@ -202,11 +206,10 @@ class Supervisor:
 
     def _watch_closings(self, peers: Peers) -> None:
         """Look once a second where one would be missed of which the kernel gives up telling the server: while the
-        engine ends and after that, and while a grant is not obeyed where the server finds nothing out itself."""
+        engine ends and after that, and all the time where the server finds nothing out itself: what it keeps of one
+        grant would be given back by the next."""
         ending = self.ending.under_way or self._runner.in_force is None
-        grant = self._granted.grant
-        obeyed = grant is None or self._acknowledged(grant)
-        if self._closings.unconfirmed or ending or not (obeyed or self._materials.detects_dead_clients):
+        if self._closings.unconfirmed or ending or not self._materials.server_gives_up:
             self._closings.watch(peers)
 
     def _holding(self, material: Material) -> bool:

@@ -86,10 +86,16 @@ class Setup:
     """Database -> places of its limit that stay empty: what has closed there, the server may still be ending."""
     most_of_one: Mapping[str, int] = field(default_factory=dict)
     """Database that closes -> the most connections that one of its users has."""
+    had_sessions: bool = False
+    """This engine was in session mode: some of its connections may have lost what is set on them, until the engine
+    starts anew."""
 
     @property
     def pool_mode(self) -> PoolMode:
-        """SESSION where any client keeps a backend for its session, which undoes what is set on a connection."""
+        """SESSION where any client keeps a backend for its session, which undoes what is set on a connection, and
+        where one did."""
+        if self.had_sessions:
+            return PoolMode.SESSION
         config = self.material.config
         modes = [database.pool_mode for database in config.databases if database.name in self.limits]
         modes += [user.pool_mode for user in config.users if user.pool_mode is not None]

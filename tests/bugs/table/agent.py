@@ -6,6 +6,7 @@ from tests.bugs.table.bug import (
     TEST_AGENT_PLAN,
     TEST_BROKEN,
     TEST_CLOSINGS,
+    TEST_ENDING,
     TEST_PGBOUNCER,
     TEST_RUNNER,
     TEST_SUPERVISOR,
@@ -324,11 +325,23 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="a pod without an engine gives nothing back while backends of its earlier one may be there",
         file=f"{AGENT}/hold.py",
-        right="return self._kept or now < self._ending_until",
-        wrong="return self._kept",
+        right=" or now < self._ending_until",
+        wrong="",
         caught_by=(
             f"{TEST_BROKEN}::"
             "test_a_pod_whose_engine_is_refused_at_every_start_gives_back_when_its_backends_are_gone",
+        ),
+    ),
+    Bug(
+        name="who-died-while-it-drained-has-drained",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what an engine had that died while it was drained is given back only when its backends are gone",
+        file=f"{AGENT}/supervisor.py",
+        right="if view.in_force is not None and not self._engine.running:",
+        wrong="if view.in_force is None and self._engine.running:",
+        caught_by=(
+            f"{TEST_ENDING}::"
+            "test_what_an_engine_had_that_died_while_it_was_drained_is_given_back_after_the_hold",
         ),
     ),
     Bug(
@@ -347,11 +360,68 @@ AGENTS = (
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what the kernel gave up telling a server of that does not look is not given back",
         file=f"{AGENT}/hold.py",
-        right="self._kept = self._kept or not detects_dead_clients",
+        right="self._kept.add(server)",
         wrong="pass",
         caught_by=(
             f"{TEST_CLOSINGS}::"
             "test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_server_ends_it_by_itself",
+        ),
+    ),
+    Bug(
+        name="another-ones-restart",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what a server was not told of is not given back when another one at its name restarts",
+        file=f"{AGENT}/hold.py",
+        right="            return\n        self._said = said\n",
+        wrong="            pass\n        self._said = said\n",
+        caught_by=(f"{TEST_TIMING}::test_the_restart_of_another_server_at_the_same_name_says_nothing",),
+    ),
+    Bug(
+        name="a-restart-of-whatever-was-left",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="a restart ends what was left on that server, and nothing that was left elsewhere",
+        file=f"{AGENT}/hold.py",
+        right="            self._kept.discard(self._server)\n",
+        wrong="            self._kept.clear()\n",
+        caught_by=(
+            f"{TEST_TIMING}::"
+            "test_a_restart_says_nothing_of_a_server_that_was_left_and_of_one_that_nobody_remembers",
+        ),
+    ),
+    Bug(
+        name="restarted-under-another-name",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what was said under the name that a pod left makes no restart of what is said under the next",
+        file=f"{AGENT}/hold.py",
+        right="self._server, self._said = server, None",
+        wrong="self._server = server",
+        caught_by=(
+            f"{TEST_TIMING}::"
+            "test_what_a_server_said_under_a_name_that_was_left_makes_no_restart_of_what_the_next_one_says",
+        ),
+    ),
+    Bug(
+        name="forgotten-by-moving-away-and-back",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what a server was not told of is not given back there, also after a move away and back",
+        file=f"{AGENT}/hold.py",
+        right='        """Another server is used from now on."""\n',
+        wrong='        """Another server is used from now on."""\n        self._kept = set()\n',
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_what_a_server_was_not_told_of_is_not_given_back_there_after_a_move_away_and_back",
+        ),
+    ),
+    Bug(
+        name="given-up-before-the-grant-that-gives-back",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what the kernel gave up telling is not given back, also where nothing was to be given back then",
+        file=f"{AGENT}/supervisor.py",
+        right="if self._closings.unconfirmed or ending or not self._materials.server_gives_up:",
+        wrong="if self._closings.unconfirmed or ending:",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_what_the_kernel_gives_up_telling_while_a_grant_is_obeyed_is_not_given_back_by_the_next",
         ),
     ),
     Bug(
@@ -363,6 +433,41 @@ AGENTS = (
         wrong="self.detects_dead_clients,",
         caught_by=(
             f"{TEST_RUNNER}::test_what_was_read_in_another_mode_or_of_another_server_makes_no_wait_short",
+        ),
+    ),
+    Bug(
+        name="sessions-are-forgotten-with-their-mode",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="what sessions have reset is not taken for what the engine has set, when session mode was left too",
+        file=f"{AGENT}/plan.py",
+        right="setup = replace(setup, had_sessions=True)",
+        wrong="pass",
+        caught_by=(
+            f"{TEST_CLOSINGS}::test_what_was_closed_after_session_mode_was_left"
+            "_is_given_back_only_where_the_role_has_the_settings",
+        ),
+    ),
+    Bug(
+        name="told-of-sessions-without-an-answer",
+        guards=Guard.RELEASED_WHEN_DRAINED,
+        promise="an engine that may have been in session mode is judged as one that was",
+        file=f"{AGENT}/runner.py",
+        right="had_sessions = now.had_sessions or setup.pool_mode is PoolMode.SESSION",
+        wrong="had_sessions = now.had_sessions",
+        caught_by=(
+            f"{TEST_BROKEN}::test_an_engine_that_may_have_gone_to_session_mode_counts_as_having_had_sessions",
+        ),
+    ),
+    Bug(
+        name="one-backend-speaks-for-all",
+        guards=Guard.FREED_BY_THE_SERVER,
+        promise="a server notices dead clients only if each of its backends says so that was asked",
+        file=f"{AGENT}/sql.py",
+        right="answer.detects_dead_clients and found.get(server, answer).detects_dead_clients",
+        wrong="answer.detects_dead_clients",
+        caught_by=(
+            "tests/unit/pooler/test_sql.py::"
+            "test_a_server_of_which_one_backend_lost_its_settings_does_not_count",
         ),
     ),
     Bug(

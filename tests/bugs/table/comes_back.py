@@ -320,10 +320,21 @@ COMES_BACK = (
         guards=Guard.COMES_BACK,
         promise="the budget comes back: what a server that is gone never confirmed holds nothing at the next one",
         file=f"{AGENT}/hold.py",
-        right="self._kept = self._kept and self._server is None",
-        wrong="pass",
+        right="not self._kept.isdisjoint((self._server, None))",
+        wrong="bool(self._kept)",
         caught_by=(
             f"{TEST_CLOSINGS}::test_what_was_given_up_on_a_server_that_was_left_says_nothing_of_the_next_one",
+        ),
+    ),
+    Bug(
+        name="a-restart-ends-nothing",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what a server was not told of has ended when that server has restarted",
+        file=f"{AGENT}/supervisor.py",
+        right="            self._lives.server_said(identity)\n",
+        wrong="",
+        caught_by=(
+            f"{TEST_CLOSINGS}::test_what_a_server_was_not_told_of_is_given_back_when_that_has_restarted",
         ),
     ),
     Bug(
@@ -336,6 +347,17 @@ COMES_BACK = (
         caught_by=(
             f"{TEST_ENDING}::"
             "test_what_a_pod_cut_off_to_move_it_need_not_vouch_for_once_it_has_given_that_back",
+        ),
+    ),
+    Bug(
+        name="a-ping-is-an-end",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: the socket of a probe is not waited for as for the end of a backend",
+        file=f"{AGENT}/sql.py",
+        right="tcp_user_timeout=_PING_SECONDS * 1000,",
+        wrong="tcp_user_timeout=0,",
+        caught_by=(
+            "tests/unit/pooler/test_sql.py::test_a_ping_leaves_no_socket_that_waits_longer_than_the_ping",
         ),
     ),
     Bug(
@@ -353,12 +375,36 @@ COMES_BACK = (
     Bug(
         name="a-last-look-at-the-old-server-is-the-new-ones",
         guards=Guard.COMES_BACK,
-        promise="the budget comes back: what was given up before a move, and is seen at it, is the old server's",
+        promise="the budget comes back: what was closed before a move, and is seen at it, is the old server's",
         file=f"{AGENT}/closings.py",
-        right="        is_told = self.all_confirmed(peers)\n        self._lives.moved(server)\n",
-        wrong="        self._lives.moved(server)\n        is_told = self.all_confirmed(peers)\n",
+        right="        self.all_confirmed(peers)\n        self._lives.moved(server)\n",
+        wrong="        self._lives.moved(server)\n        self.all_confirmed(peers)\n",
         caught_by=(
-            f"{TEST_CLOSINGS}::test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_server",
+            f"{TEST_CLOSINGS}::test_what_is_first_seen_at_a_move_was_closed_on_the_server_that_was_left",
+        ),
+    ),
+    Bug(
+        name="given-up-by-who-is-used-now",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what is given up after a move is the old server's, not the new one's",
+        file=f"{AGENT}/closings.py",
+        right="self._lives.given_up(self._server,",
+        wrong="self._lives.given_up(self._lives.server,",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_for_ever",
+        ),
+    ),
+    Bug(
+        name="judged-by-the-next-server",
+        guards=Guard.COMES_BACK,
+        promise="the budget comes back: what was closed at a move is judged by the server that it was closed on",
+        file=f"{AGENT}/runner.py",
+        right="        self._reaches(setup)\n        self._takes(setup)\n",
+        wrong="        self._takes(setup)\n        self._reaches(setup)\n",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_what_was_closed_at_a_move_is_judged_by_what_is_known_of_the_server_that_was_left",
         ),
     ),
 )

@@ -99,7 +99,7 @@ DRAINED = (
         guards=Guard.DEAD_IS_NOT_DRAINED,
         promise="dead is not drained: what the kernel may have given up telling the server was not confirmed",
         file=f"{AGENT}/hold.py",
-        right="        self._leave(math.inf)\n",
+        right="        self._leave(server, math.inf)\n",
         wrong="",
         caught_by=(
             f"{TEST_CLOSINGS}::test_what_a_pod_closed_and_the_kernel_may_have_given_up_telling_may_be_there",
@@ -264,6 +264,18 @@ DRAINED = (
         caught_by=(
             f"{TEST_ENDING}::"
             "test_a_pod_that_cut_queries_off_to_move_may_have_left_something_where_that_is_not_noticed",
+        ),
+    ),
+    Bug(
+        name="who-was-left-has-heard",
+        guards=Guard.DEAD_IS_NOT_DRAINED,
+        promise="dead is not drained: a pod that ends in a move vouches for what the old server was not told of",
+        file=f"{AGENT}/closings.py",
+        right="            self._lives.given_up(",
+        wrong="            if self._server == self._lives.server:\n                self._lives.given_up(",
+        caught_by=(
+            f"{TEST_CLOSINGS}::"
+            "test_a_pod_that_ends_in_a_move_may_have_left_what_the_old_server_was_not_told_of",
         ),
     ),
     Bug(

@@ -378,6 +378,23 @@ async def test_a_change_that_had_no_answer_counts_as_made_and_as_not_made(servin
     assert said.acknowledged == 3
 
 
+async def test_an_engine_that_may_have_gone_to_session_mode_counts_as_having_had_sessions(
+    serving: Pod,
+) -> None:
+    async def lost(_: Setup) -> None:
+        raise EngineError("no answer")
+
+    taken = serving.engine.apply
+    serving.engine.apply = lost  # type: ignore[method-assign, assignment]
+    serving.configure(config(database("app", PoolMode.SESSION), database("b")))
+    await serving.settle(1)
+    serving.engine.apply = taken  # type: ignore[method-assign]
+    serving.configure(config(database("app"), database("b")))
+    await serving.settle(1)
+    assert serving.engine.setup is not None
+    assert serving.engine.setup.pool_mode is PoolMode.SESSION
+
+
 async def test_a_change_that_had_no_answer_is_made_again_though_it_may_be_in_force(serving: Pod) -> None:
     taken = serving.engine.apply
 

@@ -1,10 +1,12 @@
 """What the engine closed counts until the server has noticed: the loop with a fake engine."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS
+from pgpool_pooler.agent.closings import LOOK_SECONDS
 from pgpool_pooler.agent.hold import UNDETECTED_HOLD_SECONDS
 from pgpool_pooler.agent.sockets import GIVEN_UP_SECONDS
 from pgpool_pooler.contract import Peers, Phase, PoolMode
@@ -115,6 +117,18 @@ async def test_what_the_kernel_gave_up_telling_is_given_back_only_where_the_serv
     assert (await serving.settle(60)).acknowledged == acknowledged
 
 
+async def test_what_was_closed_after_session_mode_was_left_is_given_back_only_where_the_role_has_the_settings(
+    serving: Pod,
+) -> None:
+    """Sessions may have undone on the connection what the engine had told the server."""
+    await in_sessions(serving)
+    serving.configure(config(database("app"), database("b")))
+    await serving.settle(1)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == 1
+
+
 async def test_the_server_ends_by_itself_what_the_engine_told_it_to_whatever_nobody_could_read(
     serving: Pod,
 ) -> None:
@@ -134,9 +148,37 @@ async def test_what_the_kernel_gives_up_telling_is_seen_while_a_session_holds_up
     assert (await serving.settle(60)).acknowledged == 1
 
 
-async def test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_for_ever(
+async def test_what_the_kernel_gives_up_telling_while_a_grant_is_obeyed_is_not_given_back_by_the_next(
     serving: Pod,
 ) -> None:
+    await in_sessions(serving)
+    await given_up(serving)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    assert (await serving.settle(60)).acknowledged == 1
+
+
+async def test_what_a_server_was_not_told_of_is_given_back_when_that_has_restarted(serving: Pod) -> None:
+    await in_sessions(serving)
+    serving.enquiries.identity = before = identity(detects=False)
+    await serving.settle(1)
+    serving.give(grant({"app": 2, "b": 1}, generation=2))
+    await given_up(serving)
+    assert (await serving.settle(60)).acknowledged == 1
+    later = before.started_at + timedelta(hours=1)
+    serving.enquiries.identity = before.model_copy(update={"started_at": later})
+    assert (await serving.settle(1)).acknowledged == 2
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    assert await serving.supervisor.run()
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+async def test_a_server_that_was_left_and_never_answers_again_is_not_waited_for_for_ever(
+    serving: Pod, *, sessions: bool
+) -> None:
+    if sessions:
+        await in_sessions(serving)
     serving.unconfirmed = 1
     serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
     assert (await serving.settle(5)).acknowledged == 1
@@ -164,6 +206,53 @@ async def test_what_was_given_up_just_before_a_move_says_nothing_of_the_next_ser
     serving.unconfirmed = 0
     serving.give(grant({"app": 3, "b": 1}, generation=3, host="10.0.0.2"))
     assert (await serving.settle(1)).acknowledged == 3
+
+
+async def test_what_is_first_seen_at_a_move_was_closed_on_the_server_that_was_left(serving: Pod) -> None:
+    await in_sessions(serving)
+    serving.clock.time += LOOK_SECONDS
+    await serving.supervisor.tick()
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await given_up(serving)
+    assert (await serving.settle(1)).acknowledged == 2
+
+
+async def test_what_a_server_was_not_told_of_is_not_given_back_there_after_a_move_away_and_back(
+    serving: Pod,
+) -> None:
+    await in_sessions(serving)
+    await given_up(serving)
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle(SETTLED_SECONDS / 2)
+    serving.give(grant({"app": 2, "b": 1}, generation=3))
+    assert (await serving.settle(60)).acknowledged == 1
+
+
+async def test_what_was_closed_at_a_move_is_judged_by_what_is_known_of_the_server_that_was_left(
+    serving: Pod,
+) -> None:
+    await in_sessions(serving)
+    serving.enquiries.identity = identity(detects=True)
+    await serving.settle(1)
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle(1)
+    serving.give(grant({"app": 2, "b": 1}, generation=3))
+    await given_up(serving)
+    assert (await serving.settle(1)).acknowledged == 3
+
+
+async def test_a_pod_that_ends_in_a_move_may_have_left_what_the_old_server_was_not_told_of(
+    serving: Pod,
+) -> None:
+    serving.unconfirmed = 1
+    serving.give(grant({"app": 3, "b": 1}, generation=2, host="10.0.0.2"))
+    await serving.settle(1)
+    serving.supervisor.leave()
+    await serving.settle()
+    await drained(serving)
+    await given_up(serving)
+    assert not await serving.supervisor.run()
 
 
 @pytest.mark.parametrize(

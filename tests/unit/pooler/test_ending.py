@@ -73,6 +73,19 @@ async def test_a_pod_that_leaves_still_shrinks(serving: Pod) -> None:
     assert ("apply", {"app": 1, "b": 1}) in serving.engine.told
 
 
+async def test_what_an_engine_had_that_died_while_it_was_drained_is_given_back_after_the_hold(
+    serving: Pod,
+) -> None:
+    await shrunk(serving)
+    serving.supervisor.leave()
+    await serving.settle()
+    serving.engine.running = serving.engine.clean = False
+    assert (await serving.settle(1)).acknowledged == 1
+    await drained(serving)
+    assert (await serving.settle(UNDETECTED_HOLD_SECONDS - 0.1)).acknowledged == 1
+    assert (await serving.settle(1)).acknowledged == 2
+
+
 async def test_a_pod_that_is_drained_in_the_middle_of_closing_rests(serving: Pod) -> None:
     await shrunk(serving)
     serving.supervisor.leave()

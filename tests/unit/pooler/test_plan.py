@@ -24,10 +24,10 @@ from pgpool_pooler.agent.plan import (
     shrink,
     still_closing,
 )
-from pgpool_pooler.contract import Grant, Mode
+from pgpool_pooler.contract import Grant, Mode, PoolMode
 from pgpool_pooler.engines.base import EngineStatus, Material, Setup
 
-from .builders import grant, material, monitored, setup, status
+from .builders import config, database, grant, material, monitored, setup, status
 
 
 def view(granted: Grant, now: Setup | None, open_: dict[str, int] | None = None, **more: object) -> View:
@@ -385,3 +385,29 @@ def test_a_monitor_that_is_no_longer_configured_is_closed_like_a_database() -> N
     now = setup({"a": 2, "pgpool_monitor": 1}, material=monitored("a"))
     asked = grant({"a": 2})
     assert decide(view(asked, now, {"pgpool_monitor": 1}, material=material("a"))) == Retire("pgpool_monitor")
+
+
+SESSIONS = material(config=config(database("a", PoolMode.SESSION), database("b")))
+
+
+def test_an_engine_that_was_in_session_mode_counts_as_in_it_until_it_starts_anew() -> None:
+    """Its connections live on, and sessions may have reset them."""
+    asked = grant({"a": 2, "b": 2})
+    in_sessions = setup({"a": 2, "b": 2}, material=SESSIONS)
+    assert decide(view(asked, in_sessions, material=SESSIONS)) == Idle()
+    left = decide(view(asked, in_sessions))
+    assert isinstance(left, Apply)
+    assert left.setup.pool_mode is PoolMode.SESSION
+    assert decide(view(asked, left.setup)) == Idle()
+    smaller = decide(view(grant({"a": 1, "b": 1}), left.setup))
+    assert isinstance(smaller, Apply)
+    assert smaller.setup.pool_mode is PoolMode.SESSION
+    anew = decide(view(asked, None))
+    assert isinstance(anew, Start)
+    assert anew.setup.pool_mode is PoolMode.TRANSACTION
+
+
+def test_an_engine_that_comes_back_to_session_mode_is_told_so_once() -> None:
+    left = replace(RUNNING, had_sessions=True)
+    back = decide(view(grant({"a": 2, "b": 2}), left, material=SESSIONS))
+    assert back == Apply(setup({"a": 2, "b": 2}, material=SESSIONS))

@@ -2,8 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
-from pgpool_pooler.agent.sql import detects_dead_clients, distinct
+from pgpool_pooler.agent.reach import Answer
+from pgpool_pooler.agent.sql import detects_dead_clients, distinct, ping
 from pgpool_pooler.contract import PoolMode, ServerIdentity
 from pgpool_pooler.engines.pgbouncer.config import (
     CLIENT_CHECK_INTERVAL,
@@ -74,6 +77,12 @@ def test_one_server_that_answers_over_several_backends_is_one() -> None:
     assert one.address == "10.0.0.1"
 
 
+@pytest.mark.parametrize("detects", [(True, False), (False, True)])
+def test_a_server_of_which_one_backend_lost_its_settings_does_not_count(detects: tuple[bool, ...]) -> None:
+    said = [answer("10.0.0.1").model_copy(update={"detects_dead_clients": does}) for does in detects]
+    assert [one.detects_dead_clients for one in distinct(said)] == [False]
+
+
 def test_of_several_servers_at_one_address_the_newest_comes_first() -> None:
     newer = answer("10.0.0.2", started_at=NOON + timedelta(hours=1))
     assert distinct([answer("10.0.0.1"), newer, answer("10.0.0.1")]) == (newer, answer("10.0.0.1"))
@@ -86,3 +95,21 @@ def test_an_answer_counts_although_another_backend_gave_none() -> None:
 def test_no_answer_is_the_error_that_it_was() -> None:
     with pytest.raises(psycopg.OperationalError, match="no route"):
         distinct([psycopg.OperationalError("no route")])
+
+
+async def test_a_ping_leaves_no_socket_that_waits_longer_than_the_ping(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be taken for the end of a backend that the server does not know of."""
+    asked: list[bytes] = []
+
+    class Silent:
+        @staticmethod
+        def ping(told: bytes) -> pq.Ping:
+            asked.append(told)
+            return pq.Ping.NO_RESPONSE
+
+    monkeypatch.setattr(pq, "PGconn", Silent)
+    assert await ping("10.0.0.1", 5432) is Answer.SILENT
+    [told] = map(conninfo_to_dict, map(bytes.decode, asked))
+    assert int(str(told["tcp_user_timeout"])) == 1000 * int(str(told["connect_timeout"]))
