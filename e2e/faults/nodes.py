@@ -9,7 +9,7 @@ from e2e.faults.fault import Catalog
 from e2e.faults.network import dropped
 from e2e.faults.pods import name_of
 from e2e.faults.processes import container_of, on_node
-from e2e.faults.stage import LEDGER, Stage
+from e2e.faults.stage import Stage
 from e2e.kube import Object, eventually
 
 NODE = Catalog("node")
@@ -102,22 +102,18 @@ def stopped_and_released(stage: Stage) -> Iterator[None]:
     lost = [name_of(pod) for pod in _pods_on(stage, victim)]
     with ExitStack() as mending:
         mending.callback(stage.mend_victim)
-        mending.callback(_release, stage, None)
+        mending.callback(stage.release, None)
         run("docker", "stop", "--time=0", victim)
         unreachable = "node.kubernetes.io/unreachable"
         eventually("no pod is scheduled there any more", lambda: unreachable in _taints(stage, victim))
         _replace_the_lost(stage)
-        held = eventually("the connections of the lost pods are held", lambda: _held(stage))
+        held = eventually("the connections of the lost pods are held", stage.held)
         for name in lost:
             assert name in held
         assert stage.ledger()["status"]["unknown"] > 0
-        _release(stage, lost)
+        stage.release(lost)
         stage.wait_whole()
         yield
-
-
-def _release(stage: Stage, pods: list[str] | None) -> None:
-    stage.kubectl.patch("pgbudget", LEDGER, {"spec": {"release": pods}})
 
 
 def _taints(stage: Stage, node: str) -> set[str]:
@@ -125,13 +121,6 @@ def _taints(stage: Stage, node: str) -> set[str]:
     found = stage.kubectl.get("node", node)
     assert found is not None, f"node {node} is gone"
     return {taint["key"] for taint in found["spec"].get("taints", ())}
-
-
-def _held(stage: Stage) -> str:
-    conditions = {c["type"]: c for c in stage.ledger()["status"]["conditions"]}
-    held = conditions["Held"]
-    assert held["status"] == "True", f"{held}"
-    return str(held["message"])
 
 
 def _pods_on(stage: Stage, node: str) -> list[Object]:

@@ -4,7 +4,9 @@ What each asserts is seen on the pod's node: it holds whatever else is broken at
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from e2e.faults.fault import Catalog
 from e2e.faults.processes import (
@@ -12,18 +14,25 @@ from e2e.faults.processes import (
     engine_process,
     first_process,
     freeze,
+    go_on,
     kill,
     node_of,
     on_node,
     runs,
     sandbox_of,
+    shim_process,
+    state_of,
+    stop,
 )
-from e2e.faults.stage import Stage
+from e2e.faults.stage import PATIENCE_SECONDS, Stage
 from e2e.kube import KubectlError, Object, T, eventually
 
 POD = Catalog("pod")
 
 _FROZEN_SECONDS = 20.0
+_PROOF_SECONDS = 120.0 + 25.0 + 45.0
+"""Beyond its grace period, until a pod that is gone is free by its kubelet's life: for the kubelet, for the
+backends, and for an operator that starts and looks at the Lease."""
 _ALLOCATE = """
 import os, time
 for _ in range(12):
@@ -148,6 +157,39 @@ def out_of_memory(stage: Stage) -> Iterator[None]:
     stage.kubectl("exec", name_of(pod), "--", "python3", "-c", _ALLOCATE, may_fail=True)
     eventually("the container has ended", lambda: not runs(pod, container))
     yield
+
+
+@POD.fault("cannot-be-ended")
+def cannot_be_ended(stage: Stage) -> Iterator[None]:
+    """What would end its processes hangs, and its kubelet is alive: it serves on, deleted, and forced away, and
+    whoever leads next does not take it for dead either. A person knows, once it has ended."""
+    pod, shim = _pod_with(stage, "a shim", shim_process)
+    name, agent = name_of(pod), first_process(pod)
+    free_after = float(pod["spec"]["terminationGracePeriodSeconds"]) + _PROOF_SECONDS
+    with ExitStack() as mending:
+        mending.callback(stage.release, None)
+        stop(pod, shim)
+        mending.callback(go_on, pod, shim)
+        stage.kubectl("delete", "pod", name, "--wait=false")
+        eventually("a person is told", lambda: _is_held(stage, name), PATIENCE_SECONDS)
+        stage.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+        stage.operators.stop_all()
+        stage.operators.start_all()
+        stage.operators.wait_leading()
+        until = time.monotonic() + free_after
+        while time.monotonic() < until:
+            assert _is_held(stage, name), f"{name} runs, and what it has is free"
+            time.sleep(1.0)
+        assert state_of(pod, agent), f"{name} has ended"
+        go_on(pod, shim)
+        eventually("the pod has ended", lambda: not state_of(pod, agent), PATIENCE_SECONDS)
+        stage.release([name])
+        stage.wait_whole()
+        yield
+
+
+def _is_held(stage: Stage, name: str) -> bool:
+    return name in stage.held()
 
 
 def _pod_with(stage: Stage, what: str, find: Callable[[Object], T]) -> tuple[Object, T]:

@@ -55,6 +55,15 @@ def engine_process(pod: Object) -> int:
     return int(found[0])
 
 
+def shim_process(pod: Object) -> int:
+    """What starts and ends the processes of the pod's containers for containerd, by the node's numbers."""
+    # The brackets keep the pattern from matching the shell that it is part of.
+    script = f"pgrep --full 'containerd-shim[-].* -id {sandbox_of(pod)} ' || true"
+    found = on_node(node_of(pod), "sh", "-c", script).split()
+    assert found, f"no shim runs for {pod['metadata']['name']}"
+    return int(found[0])
+
+
 def state_of(pod: Object, process: int) -> str:
     """Its letter in /proc: T where it is stopped; empty where it is gone."""
     script = f"sed 's/.*) //; s/ .*//' /proc/{process}/stat 2>/dev/null || true"
@@ -66,6 +75,19 @@ def kill(pod: Object, process: int) -> None:
     _require_one(process)
     on_node(node_of(pod), "kill", "-KILL", f"{process}")
     eventually(f"process {process} is gone", lambda: not state_of(pod, process))
+
+
+def stop(pod: Object, process: int) -> None:
+    """SIGSTOP, and wait until it stands still."""
+    _require_one(process)
+    on_node(node_of(pod), "kill", "-STOP", f"{process}")
+    eventually(f"process {process} stands still", lambda: state_of(pod, process) == "T")
+
+
+def go_on(pod: Object, process: int) -> None:
+    """SIGCONT, if it is still there."""
+    _require_one(process)
+    on_node(node_of(pod), "sh", "-c", f"kill -CONT {process} || true")
 
 
 def freeze(pod: Object, process: int, seconds: float) -> None:

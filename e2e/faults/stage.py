@@ -1,7 +1,7 @@
 """Where faults are played: a database and a load that stay whole, a PgPool with pods on a node that does not."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import psycopg
 from e2e.cluster.kind_cluster import WORKERS, mend_cluster
 from e2e.faults.operators import Operators
 from e2e.faults.whole import not_whole
-from e2e.kube import Kubectl, KubectlError, Object, eventually
+from e2e.kube import Kubectl, KubectlError, Object, condition, eventually
 from e2e.world import BUDGET, PRIMARY, USER, Pool, Postgres
 
 HOME, VICTIM = WORKERS
@@ -96,6 +96,16 @@ class Stage:
         found = self.kubectl.get("pgbudget", LEDGER)
         assert found is not None, f"PgBudget {LEDGER} is gone"
         return found
+
+    def held(self) -> str:
+        """Who holds connections and is not proven dead, as the ledger says; AssertionError where nobody does."""
+        held = condition(self.ledger(), "Held")
+        assert held["status"] == "True", f"{held}"
+        return str(held["message"])
+
+    def release(self, pods: Sequence[str] | None) -> None:
+        """Declare pods dead, in the place of those that were released before; None: nobody."""
+        self.kubectl.patch("pgbudget", LEDGER, {"spec": {"release": pods}})
 
     def scale(self, replicas: int) -> None:
         """Ask for so many write pods."""
