@@ -420,7 +420,7 @@ DEATHS = (
         guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: a kubelet that could not end a pod has not ended it because its object is gone",
         file=DEATHS_PY,
-        right="return lease is not None and lease.lived_on(going_since, pod.grace_seconds + GONE_MARGIN_SECONDS)",
+        right="return lease is not None and lease.lived_on(going_since, grace_seconds + GONE_MARGIN_SECONDS)",
         wrong="return False",
         caught_by=(
             f"{TEST_DEATHS}::"
