@@ -14,8 +14,6 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from pgpool_pooler.contract import ServerIdentity
-
 HOLD_SECONDS: Final = 2.0
 """Where the server looks at least every second, the longest interval that counts as looking: twice that."""
 
@@ -48,12 +46,6 @@ def backoff_seconds(crashes: int) -> float:
     return float(min(_BACKOFF_SECONDS * 2 ** min(crashes - 1, 10), _LONGEST_BACKOFF_SECONDS))
 
 
-def _has_restarted(before: ServerIdentity, now: ServerIdentity) -> bool:
-    """Whether it is the same server, started anew; one without an address is told from no other."""
-    same = bool(now.address) and (now.address, now.port) == (before.address, before.port)
-    return same and now.started_at > before.started_at
-
-
 class Lives:
     """The engine's starts and ends: when the next one may start."""
 
@@ -80,8 +72,6 @@ class Lives:
         """Server -> until when what was left there may work; of None, nobody remembers the server."""
         self._kept: set[Server | None] = set()
         """Servers that the kernel gave up telling of an end, and that keep the backend for it."""
-        self._said: ServerIdentity | None = None
-        """Who the server in use is; while something may work there for ever, who it was when that was left."""
         if lived_before:
             # Of which server is not certain: `server` may be older than the end of that life.
             self.ended(now, detects_dead_clients=detects_dead_clients)
@@ -138,18 +128,7 @@ class Lives:
 
     def moved(self, server: Server) -> None:
         """Another server is used from now on."""
-        self._server, self._said = server, None
-
-    def server_said(self, said: ServerIdentity) -> None:
-        """The server in use said who it is: what was left there before it restarted last has ended."""
-        before = self._said
-        if before is not None and _has_restarted(before, said):
-            self._kept.discard(self._server)
-            self._left_until.pop(self._server, None)
-        elif before is not None and self._left_until.get(self._server) == math.inf:
-            # Where another one answers in its place, that one's restart would say nothing of it.
-            return
-        self._said = said
+        self._server = server
 
     def given_back(self) -> None:
         """What this pod had on other servers is given back: nobody asks any more what it left there."""

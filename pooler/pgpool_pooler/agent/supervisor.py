@@ -157,7 +157,6 @@ class Supervisor:
         identity = self._outlook.enquire(view, ending=self.ending.under_way)
         if identity is not None:
             self._materials.server_said(detects_dead_clients=identity.detects_dead_clients)
-            self._lives.server_said(identity)
         if not settled or not self._acknowledged(view.grant) or plan.still_closing(view):
             return self._pace.busy(self._clock.now(), paused=view.status.paused)
         self._pace.rest()

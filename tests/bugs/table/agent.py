@@ -368,39 +368,6 @@ AGENTS = (
         ),
     ),
     Bug(
-        name="another-ones-restart",
-        guards=Guard.RELEASED_WHEN_DRAINED,
-        promise="what a server was not told of is not given back when another one at its name restarts",
-        file=f"{AGENT}/hold.py",
-        right="            return\n        self._said = said\n",
-        wrong="            pass\n        self._said = said\n",
-        caught_by=(f"{TEST_TIMING}::test_the_restart_of_another_server_at_the_same_name_says_nothing",),
-    ),
-    Bug(
-        name="a-restart-of-whatever-was-left",
-        guards=Guard.RELEASED_WHEN_DRAINED,
-        promise="a restart ends what was left on that server, and nothing that was left elsewhere",
-        file=f"{AGENT}/hold.py",
-        right="            self._kept.discard(self._server)\n",
-        wrong="            self._kept.clear()\n",
-        caught_by=(
-            f"{TEST_TIMING}::"
-            "test_a_restart_says_nothing_of_a_server_that_was_left_and_of_one_that_nobody_remembers",
-        ),
-    ),
-    Bug(
-        name="restarted-under-another-name",
-        guards=Guard.RELEASED_WHEN_DRAINED,
-        promise="what was said under the name that a pod left makes no restart of what is said under the next",
-        file=f"{AGENT}/hold.py",
-        right="self._server, self._said = server, None",
-        wrong="self._server = server",
-        caught_by=(
-            f"{TEST_TIMING}::"
-            "test_what_a_server_said_under_a_name_that_was_left_makes_no_restart_of_what_the_next_one_says",
-        ),
-    ),
-    Bug(
         name="forgotten-by-moving-away-and-back",
         guards=Guard.RELEASED_WHEN_DRAINED,
         promise="what a server was not told of is not given back there, also after a move away and back",

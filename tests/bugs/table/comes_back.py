@@ -327,17 +327,6 @@ COMES_BACK = (
         ),
     ),
     Bug(
-        name="a-restart-ends-nothing",
-        guards=Guard.COMES_BACK,
-        promise="the budget comes back: what a server was not told of has ended when that server has restarted",
-        file=f"{AGENT}/supervisor.py",
-        right="            self._lives.server_said(identity)\n",
-        wrong="",
-        caught_by=(
-            f"{TEST_CLOSINGS}::test_what_a_server_was_not_told_of_is_given_back_when_that_has_restarted",
-        ),
-    ),
-    Bug(
         name="a-server-that-was-left-is-vouched-for-for-ever",
         guards=Guard.COMES_BACK,
         promise="the budget comes back: a pod that has moved says what it left on the server that it has now",

@@ -1,7 +1,6 @@
 """What the engine closed counts until the server has noticed: the loop with a fake engine."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
@@ -155,22 +154,6 @@ async def test_what_the_kernel_gives_up_telling_while_a_grant_is_obeyed_is_not_g
     await given_up(serving)
     serving.give(grant({"app": 2, "b": 1}, generation=2))
     assert (await serving.settle(60)).acknowledged == 1
-
-
-async def test_what_a_server_was_not_told_of_is_given_back_when_that_has_restarted(serving: Pod) -> None:
-    await in_sessions(serving)
-    serving.enquiries.identity = before = identity(detects=False)
-    await serving.settle(1)
-    serving.give(grant({"app": 2, "b": 1}, generation=2))
-    await given_up(serving)
-    assert (await serving.settle(60)).acknowledged == 1
-    later = before.started_at + timedelta(hours=1)
-    serving.enquiries.identity = before.model_copy(update={"started_at": later})
-    assert (await serving.settle(1)).acknowledged == 2
-    serving.supervisor.leave()
-    await serving.settle()
-    await drained(serving)
-    assert await serving.supervisor.run()
 
 
 @pytest.mark.parametrize("sessions", [False, True])

@@ -1,5 +1,4 @@
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pgpool_pooler.agent.acknowledge import SETTLED_SECONDS, Acknowledgement
@@ -14,11 +13,9 @@ from pgpool_pooler.agent.hold import (
     backoff_seconds,
 )
 from pgpool_pooler.agent.lately import Highest, Recent
-from pgpool_pooler.contract import ServerIdentity
 from pgpool_pooler.engines.base import EngineError
 
 from .fakes import FakeClock, FakeEngine
-from .pod import identity
 
 Answer = TypeVar("Answer")
 
@@ -126,59 +123,6 @@ def test_the_shorter_of_two_waits_does_not_end_the_longer_one() -> None:
     lives.crashed(0)
     lives.ended(0, detects_dead_clients=True)
     assert lives.holding(UNDETECTED_HOLD_SECONDS - 0.01)
-
-
-def told_nothing(*heard: tuple[str, int]) -> tuple[bool, bool]:
-    """What is still held of an end that a server was not told of, and of what an engine left there, once the server
-    has said each (address, hour of its start) after the first."""
-    lives = Lives(0, lived_before=False, detects_dead_clients=False)
-    lives.moved(("db", 5432))
-    first, *later = (server(address, hour) for address, hour in heard)
-    lives.server_said(first)
-    lives.given_up(("db", 5432), server_gives_up=False)
-    for said in later:
-        lives.server_said(said)
-    return lives.ending(1000), not lives.left_nothing(1000)
-
-
-def test_no_backend_outlives_the_restart_of_its_server() -> None:
-    assert told_nothing(("10.0.0.1", 1)) == (True, True)
-    assert told_nothing(("10.0.0.1", 1), ("10.0.0.1", 1)) == (True, True)
-    assert told_nothing(("10.0.0.1", 1), ("10.0.0.1", 2)) == (False, False)
-
-
-def test_the_restart_of_another_server_at_the_same_name_says_nothing() -> None:
-    assert told_nothing(("10.0.0.1", 1), ("10.0.0.2", 2)) == (True, True)
-    assert told_nothing(("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.2", 3)) == (True, True)
-    assert told_nothing(("", 1), ("", 2)) == (True, True)
-    assert told_nothing(("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.1", 3)) == (False, False)
-
-
-def test_what_a_server_said_under_a_name_that_was_left_makes_no_restart_of_what_the_next_one_says() -> None:
-    lives = Lives(0, lived_before=False, detects_dead_clients=False)
-    lives.moved(("db", 5432))
-    lives.server_said(server("10.0.0.1", 1))
-    lives.moved(("other", 5432))
-    lives.given_up(("other", 5432), server_gives_up=False)
-    lives.server_said(server("10.0.0.1", 2))
-    assert lives.ending(1000)
-
-
-def test_a_restart_says_nothing_of_a_server_that_was_left_and_of_one_that_nobody_remembers() -> None:
-    lives = Lives(0, lived_before=False, detects_dead_clients=False)
-    lives.given_up(None, server_gives_up=False)
-    lives.moved(("left", 5432))
-    lives.given_up(("left", 5432), server_gives_up=False)
-    lives.moved(("db", 5432))
-    for hour in (1, 2):
-        lives.server_said(server("10.0.0.1", hour))
-    assert lives.ending(1000)
-    assert not lives.left_nothing(1000)
-
-
-def server(address: str, hour: int) -> ServerIdentity:
-    started_at = datetime(2026, 11, 24, hour, tzinfo=UTC)
-    return identity(detects=False).model_copy(update={"address": address, "started_at": started_at})
 
 
 def test_an_engine_may_be_mute_for_a_while() -> None:
