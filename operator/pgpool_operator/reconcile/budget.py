@@ -35,7 +35,7 @@ log = structlog.get_logger()
 Object = dict[str, Any]
 
 HELD_SECONDS = 5.0
-"""Pause between two looks at a node whose pods vanished, or were refused, without a word on what ran of them."""
+"""Pause between two looks at a node whose pods are to end, vanished, or were refused, without a word on that."""
 FROZEN_SECONDS = 5.0
 """Pause between two looks at a server that has several names, or several servers that have one."""
 
@@ -105,7 +105,8 @@ class BudgetReconciler:
         return look_again
 
     def _awaits_a_proof(self, decided: Plan) -> bool:
-        """Whether a pod that has something is to be proven dead by the Lease of its node: nobody watches that."""
+        """Whether the Lease of its node is to prove a pod dead that has something, or to have hung: nobody watches
+        that."""
         return any(self._deaths.awaits(uid) for uid in decided.ledger.reservations)
 
     def _heard(self, uid: str) -> Heard:

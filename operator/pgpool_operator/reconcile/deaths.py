@@ -124,9 +124,10 @@ class Deaths:
     async def verdict_on(self, pod: PoolerPod, *, freed: bool = False) -> tuple[Life, float]:
         """The same of a pod that is there and has no reservation; `freed` if it had one, until it was dead.
 
-        One that was never granted anything has nothing to be proven dead for.
+        One that was never granted anything has nothing to be proven dead for. One that was freed while it was there
+        and being deleted, a person has released: that its kubelet is alive proves no more now than it did then.
         """
-        facts = _seen(pod)
+        facts = replace(_seen(pod), overdue=pod.uid in self._overdue or (freed and pod.deleted))
         if pod.grant is not None:
             facts = self._awaiting(pod.uid, facts)
         if freed and facts.gone_since is not None:
@@ -237,12 +238,13 @@ class Deaths:
 
     async def _look_whether_overdue(self, namespace: str, record: GrantRecord) -> None:
         """Find out whether a pod that should have ended long ago is there: the watch may be late, or stuck, and the
-        pod have ended in time."""
-        if record.overdue:
-            self._overdue.add(record.uid)
+        pod have ended in time. Of one that the watch saw go late, that is known."""
         facts, going_since = self._facts(namespace, record), self._going_since.get(record.uid, inf)
+        if record.overdue or facts.overdue:
+            self._overdue.add(record.uid)
+            return
         late = facts.exists and self._is_late(facts.node, facts.grace_seconds, going_since)
-        if not late or facts.overdue or life(facts, None).dead:
+        if not late or life(facts, None).dead:
             return
         try:
             await look_again(self.api, self.store, POD, namespace, record.pod)

@@ -183,6 +183,10 @@ def _ended(spec: Object, status: Object) -> bool:
 
 
 def _assumed_ended(status: Object) -> bool:
+    """Who reports that the container of the pooler has ended has run the pod, and knows what of it never ran."""
+    mine = (one for one in status.get("containerStatuses", ()) if one["name"] == CONTAINER)
+    if any("terminated" in one.get("state", {}) and not _not_found(one) for one in mine):
+        return False
     return any(
         _not_found(container) and _never_ran(container)
         for reported in _CONTAINERS.values()

@@ -111,8 +111,8 @@ DEATHS = (
         guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: that a kubelet could not end a pod is known to whoever leads next",
         file=DEATHS_PY,
-        right="        if record.overdue:\n            self._overdue.add(record.uid)\n",
-        wrong="",
+        right="if record.overdue or facts.overdue:",
+        wrong="if facts.overdue:",
         caught_by=(f"{TEST_DEATHS}::test_who_leads_next_knows_that_it_hung_from_the_ledger",),
     ),
     Bug(
@@ -125,6 +125,17 @@ DEATHS = (
         caught_by=(f"{TEST_BUDGET_RECONCILER}::{_TOLD_OF_A_POD_THAT_HANGS}",),
     ),
     Bug(
+        name="seen-to-hang-and-not-told",
+        guards=Guard.KUBELET_LIVED_ON,
+        promise="proof of death: the ledger is told of what only the last event of a pod has shown",
+        file=DEATHS_PY,
+        right="if record.overdue or facts.overdue:",
+        wrong="if record.overdue:",
+        caught_by=(
+            f"{TEST_DEATHS}::test_that_its_absence_was_found_before_the_watch_told_of_its_deletion_changes_nothing",
+        ),
+    ),
+    Bug(
         name="found-missing-and-forgotten",
         guards=Guard.KUBELET_LIVED_ON,
         promise="proof of death: who found a pod missing first does not matter",
@@ -133,6 +144,18 @@ DEATHS = (
         wrong="overdue=last is not None and self._is_late(pod.node, pod.grace_seconds, going_since))",
         caught_by=(
             f"{TEST_DEATHS}::test_that_its_absence_was_found_before_the_watch_told_of_its_deletion_changes_nothing",
+        ),
+    ),
+    Bug(
+        name="released-and-taken-in-again",
+        guards=Guard.RELEASED_BY_A_PERSON,
+        promise="a person's release of a pod that hangs holds, whoever leads, for as long as its object is there",
+        file=DEATHS_PY,
+        right="overdue=pod.uid in self._overdue or (freed and pod.deleted))",
+        wrong="overdue=pod.uid in self._overdue)",
+        caught_by=(
+            f"{TEST_BUDGET_RECONCILER}::"
+            "test_one_that_a_person_released_is_not_taken_in_again_while_its_object_is_there",
         ),
     ),
     Bug(

@@ -423,10 +423,10 @@ async def test_nor_is_a_node_noted_for_a_pod_that_is_not_known_to_be_alive_on_it
     assert shop.ledger()["app-1"]["nodeUid"] == ""
 
 
-async def test_a_pod_that_its_living_kubelet_does_not_end_is_unknown_and_the_ledger_keeps_that() -> None:
-    shop, reconciler = await settled_shop("app-1", "app-2")
+async def hang(shop: Shop, reconciler: BudgetReconciler, name: str) -> None:
+    """The pod is deleted, and its kubelet, alive, does not end it."""
     see_node(shop, "True")
-    pod = shop.server.there(POD, "app-1")
+    pod = shop.server.there(POD, name)
     pod["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
     shop.server.save(POD, pod)
     shop.watch()
@@ -435,10 +435,33 @@ async def test_a_pod_that_its_living_kubelet_does_not_end_is_unknown_and_the_led
         pause = await reconciler.reconcile("shop", LEDGER)
         assert pause is not None
         shop.clock.now += 5.0
+
+
+async def test_a_pod_that_its_living_kubelet_does_not_end_is_unknown_and_the_ledger_keeps_that() -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    await hang(shop, reconciler, "app-1")
     found = shop.ledger()["app-1"]
     assert (found["state"], found["overdue"], found["reserved"]) == ("Unknown", True, 12)
     await reconciler_of(shop).reconcile("shop", LEDGER)
     assert shop.ledger()["app-1"]["overdue"]
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same operator", "one that started later"])
+async def test_one_that_a_person_released_is_not_taken_in_again_while_its_object_is_there(
+    restarted: bool,
+) -> None:
+    shop, reconciler = await settled_shop("app-1", "app-2")
+    await hang(shop, reconciler, "app-1")
+    ledger = shop.server.there(PGBUDGET, LEDGER)
+    shop.server.save(PGBUDGET, {**ledger, "spec": ledger["spec"] | {"release": ["app-1"]}})
+    shop.watch()
+    await settle(shop, reconciler)
+    assert set(shop.ledger()) == {"app-2"}
+    reconciler = reconciler_of(shop) if restarted else reconciler
+    shop.server.writes.clear()
+    await settle(shop, reconciler)
+    assert shop.server.writes == []
+    assert set(shop.ledger()) == {"app-2"}
 
 
 def refuse(shop: Shop, name: str) -> None:

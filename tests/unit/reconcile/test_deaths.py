@@ -432,6 +432,7 @@ async def test_that_its_absence_was_found_before_the_watch_told_of_its_deletion_
     shop.store.remove(POD, last, Change.DELETED)
     await prove(shop, deaths)
     assert await verdict(deaths) is Life.UNKNOWN
+    assert deaths.overdue(RECORD.uid)
 
 
 async def test_who_leads_next_knows_that_it_hung_from_the_ledger(shop: Shop, deaths: Deaths) -> None:
@@ -610,6 +611,18 @@ async def test_where_nodes_are_not_seen_only_its_own_agent_speaks_against_that_i
     report(shop, phase="Failed", containerStatuses=[not_found(ran=False)])
     record = RECORD.model_copy(update={"detects_dead_clients": heard})
     assert await deaths.verdict("shop", record) == (found, 0.0)
+
+
+async def test_who_saw_its_pooler_end_knows_what_else_of_it_never_ran(shop: Shop) -> None:
+    """A sidecar's image is wrong."""
+    deaths = Deaths(shop.api, shop.store, nodes_visible=False, clock=shop.clock)
+    pod = update(shop, deletionTimestamp="2026-11-24T12:00:00Z")
+    pod["spec"]["containers"] = [{"name": "pooler"}, {"name": "mesh"}]
+    shop.server.save(POD, pod)
+    ended = {"name": "pooler", "restartCount": 0, "state": {"terminated": {"reason": "Completed"}}}
+    report(shop, phase="Failed", containerStatuses=[ended, not_found(ran=False) | {"name": "mesh"}])
+    record = RECORD.model_copy(update={"detects_dead_clients": True})
+    assert await deaths.verdict("shop", record) == (Life.DEAD_REPORTED, 0.0)
 
 
 async def test_what_another_machine_by_the_name_of_its_node_does_not_find_has_not_ended(
