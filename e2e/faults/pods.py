@@ -167,9 +167,10 @@ def cannot_be_ended(stage: Stage) -> Iterator[None]:
     name, agent = name_of(pod), first_process(pod)
     free_after = float(pod["spec"]["terminationGracePeriodSeconds"]) + _PROOF_SECONDS
     with ExitStack() as mending:
-        mending.callback(stage.release, None)
-        stop(pod, shim)
+        # Whatever happens: without its object, nothing else would tell that it has ended.
+        mending.callback(stage.release, [name])
         mending.callback(go_on, pod, shim)
+        stop(pod, shim)
         stage.kubectl("delete", "pod", name, "--wait=false")
         eventually("a person is told", lambda: _is_held(stage, name), PATIENCE_SECONDS)
         stage.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
