@@ -39,7 +39,7 @@ faults: up ## Break everything in turn while clients work: make faults, or FAULT
 	@rm -f build/faults/outcomes.jsonl
 	@$(PLAY) -k through_a_fault --fault '$(FAULT)'; played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
-chaos: up ## Break three things at a time, by a seed: make chaos, or SEEDS=7, SEEDS=1-60 (about 2 min each)
+chaos: up ## Break three things at a time, by a seed: make chaos, or SEEDS=7, SEEDS=1-60 (about 2 min each; all of them: 130 min)
 	@rm -f build/faults/outcomes.jsonl
 	@$(PLAY) -k through_chaos --seeds $(SEEDS); played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
