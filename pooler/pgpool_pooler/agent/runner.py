@@ -47,7 +47,6 @@ class Runner:
         """A change had no answer; `in_force` has the highest limits that the engine may have."""
         self.answers = True
         """Whether it did when it was asked last; one that does not run has nothing to answer."""
-        self._server = materials.server
         self._error = ""
         self._last_end = ""
 
@@ -163,9 +162,8 @@ class Runner:
     def _reaches(self, setup: Setup) -> None:
         """What is known of another server says nothing of this one."""
         server = setup.host, setup.port
-        if server == self._server:
+        if server == self._lives.server:
             return
-        self._server = server
         self._outlook.server_left()
         self._closings.moved(server, setup.material.peers)
 

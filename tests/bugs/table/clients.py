@@ -217,8 +217,8 @@ CLIENTS = (
         guards=Guard.CLIENTS_SURVIVE,
         promise="clients survive: they are not paused on a new server for what the old one did",
         file=f"{AGENT}/runner.py",
-        right="if server == self._server:",
-        wrong="if self._server is not None:",
+        right="if server == self._lives.server:",
+        wrong="if self._lives.server is not None:",
         caught_by=(
             f"{TEST_OUTLOOK}::test_an_engine_that_starts_on_another_server_knows_nothing_of_that_ones_outage",
         ),
