@@ -14,12 +14,12 @@ demo: up ## Install the operator, a sample database and a PgPool, and show what 
 	@$(PYTHON) -m e2e.demo
 
 test: lint up ## Everything: lint, then unit, property, model and bug tests, then admission and end-to-end tests on the cluster
-	$(PYTHON) -m pytest tests --ignore=tests/admission --numprocesses=auto --dist=loadfile
+	$(PYTHON) -m pytest tests --ignore=tests/admission --numprocesses=auto --dist=worksteal
 	KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 		$(PYTHON) -m pytest tests/admission e2e --durations=25
 
 unit: lint ## What needs no cluster: lint, then unit and property tests
-	$(PYTHON) -m pytest tests/unit tests/property --numprocesses=auto --dist=loadfile
+	$(PYTHON) -m pytest tests/unit tests/property --numprocesses=auto --dist=worksteal
 
 lint: venv ## Style, types, and which module may import which
 	$(VENV)/bin/ruff check

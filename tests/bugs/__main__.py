@@ -12,7 +12,7 @@ import click
 from e2e.cluster import kubeconfig, kubectl
 from e2e.kube import Kubectl
 from e2e.world import install_operator
-from tests.bugs.copied import PASSED, REPOSITORY, Copy, make_copy
+from tests.bugs.copied import PASSED, REPOSITORY, Copy, copied
 from tests.bugs.table import ON_THE_CLUSTER, Bug
 
 _LOAD = ("-m", "e2e.cluster", "load")
@@ -30,8 +30,10 @@ def main(names: tuple[str, ...]) -> None:
     os.environ.pop("E2E_KEEP_OPERATOR", None)
     bugs = [bug for bug in ON_THE_CLUSTER if not names or bug.name in names]
     try:
-        with tempfile.TemporaryDirectory(prefix="pgpool-bugs-") as folder:
-            copy = make_copy(Path(folder) / "copy")
+        with (
+            tempfile.TemporaryDirectory(prefix="pgpool-bugs-") as folder,
+            copied(Path(folder) / "copy") as copy,
+        ):
             _see_them_pass_unbroken(copy, bugs)
             missed = [bug.name for bug in bugs if not _caught(copy, bug)]
     finally:

@@ -1,12 +1,14 @@
 """A copy of the project that can be broken, and an environment in which its packages are the ones imported."""
 
 import compileall
+import json
 import os
 import py_compile
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,11 +69,8 @@ class Copy:
     as a program that the tests start with a bare environment would import the packages that are not broken."""
 
     folder: Path
-
-    @property
-    def python(self) -> Path:
-        """The interpreter of the copy's environment."""
-        return self.folder / ".venv" / "bin" / "python"
+    pytest: "subprocess.Popen[str]"
+    """Runs the copy's tests, see tests/bugs/forked.py."""
 
     @contextmanager
     def broken(self, bug: Bug) -> Iterator[None]:
@@ -85,14 +84,10 @@ class Copy:
             path.write_text(sound)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the copy's Python in the copy; what it says on both streams is in `stdout`.
-
-        As for hypothesis, what it tries is the same each time: so it does where CI is set.
-        """
+        """Run the copy's Python in the copy; what it says on both streams is in `stdout`."""
         return subprocess.run(
-            [self.python, *arguments],
+            [_python(self.folder), *arguments],
             cwd=self.folder,
-            env={**os.environ, "CI": "true"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -104,19 +99,45 @@ class Copy:
         # So verbose, pytest cuts no error short, which may be where the reason is. Without the plugin of
         # hypothesis, a test that does not use hypothesis is spared its import.
         options = ("-x", "-vv", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-        done = self.run("-m", "pytest", *options, *selection)
-        return Verdict(done.returncode, done.stdout)
+        asked, answered = self.pytest.stdin, self.pytest.stdout
+        assert asked
+        assert answered
+        with tempfile.NamedTemporaryFile("r") as said:
+            asked.write(json.dumps([said.name, *options, *selection]) + "\n")
+            asked.flush()
+            return Verdict(int(answered.readline()), said.read())
 
 
-def make_copy(folder: Path) -> Copy:
-    """Copy the working tree to `folder`, which must not exist."""
+@contextmanager
+def copied(folder: Path) -> Iterator[Copy]:
+    """The working tree is copied to `folder`, which must not exist. The copy can run tests until the block ends."""
+    _copy(folder)
+    # As for hypothesis, what it tries is the same each time: so it does where CI is set. What is compiled of the
+    # tests may be kept, whoever calls: it is not written anew for each bug.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen(
+        [_python(folder), "-m", "tests.bugs.forked"],
+        cwd=folder,
+        env={**environment, "CI": "true"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as pytest:
+        yield Copy(folder, pytest)
+
+
+def _copy(folder: Path) -> None:
     shutil.copytree(REPOSITORY, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
     for source in SOURCES:
         # By content and not by time: a bug may come and go within a second, at the same length.
         checked = py_compile.PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(folder / source, quiet=1, invalidation_mode=checked)
     _make_environment(folder)
-    return Copy(folder)
+
+
+def _python(folder: Path) -> Path:
+    """The interpreter of the copy's environment."""
+    return folder / ".venv" / "bin" / "python"
 
 
 def with_bug(source: str, bug: Bug) -> str:

@@ -1,20 +1,22 @@
 """Every bug of the table is caught: a promise without a test that fails when it is broken is only a wish."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.bugs.copied import PASSED, REPOSITORY, SOURCES, Copy, make_copy, with_bug
+from tests.bugs.copied import PASSED, REPOSITORY, SOURCES, Copy, copied, with_bug
 from tests.bugs.table import BUGS, ON_THE_CLUSTER, Bug, Guard
 
 ALL = (*BUGS, *ON_THE_CLUSTER)
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    return make_copy(tmp_path_factory.mktemp("bugs") / "copy")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    with copied(tmp_path_factory.mktemp("bugs") / "copy") as copy:
+        yield copy
 
 
 def test_the_copys_own_packages_are_the_ones_that_are_tested(copy: Copy) -> None:
