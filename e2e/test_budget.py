@@ -20,9 +20,9 @@ CLIENTS = 300
 SCRIPT = """\\set id random(1, 100000)
 BEGIN;
 SELECT count(*) FROM generate_series(1, 200) AS g WHERE g % 7 = :id % 7;
-SELECT pg_sleep(0.002);
+SELECT pg_sleep(0.02);
 COMMIT;"""
-"""A short transaction with some time in which the backend is held and nothing is computed."""
+"""A short transaction, in which the backend is held for longer than what is computed takes, on any machine."""
 
 
 LONG_CLIENTS = 60
@@ -123,13 +123,12 @@ def test_no_disturbance_makes_postgresql_see_more_than_the_budget(
     pool = make_pool(timeouts={"drainSeconds": 10})
     with watched(database) as seen, Crowd(kube, "load", pool.dsn(), CLIENTS, SCRIPT) as crowd:
         disturb_everything(pool, operator)
-        busy = max(seen.samples.busy[-500:])
+        eventually("the load uses the budget", lambda: max(seen.samples.busy[-50:]) > BUDGET * 3 // 4)
         result = crowd.stop()
     report("one pool, fenced", seen, result)
     assert 0 < seen.log.peak <= BUDGET
     assert 0 < seen.samples.peak <= BUDGET
     assert seen.log.refused == 0
-    assert busy > BUDGET * 3 // 4, "at the end the load does not use the budget"
 
 
 def test_connections_in_long_transactions_are_counted_until_those_end(
