@@ -14,7 +14,7 @@ from e2e.kube import Kubectl, eventually
 from e2e.world import BUDGET, USER, Postgres
 
 GROUPS, CLIENTS_EACH = 10, 20
-ROUNDS = 12
+ROUNDS = 6
 _PRICE = ("too many connections for role", "server login has been failing")
 """What other clients of a pool are told where ghosts fill the fence."""
 SECONDS_EACH = 3
