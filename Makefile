@@ -13,8 +13,9 @@ help: ## List the targets
 demo: up ## Install the operator, a sample database and a PgPool, and show what they do (under a minute once up)
 	@$(PYTHON) -m e2e.demo
 
-test: lint up ## Everything: lint, then unit, property, model and bug tests, then admission and end-to-end tests on the cluster
+test: lint ## Everything: lint, then unit, property, model and bug tests, then admission and end-to-end tests on the cluster
 	$(PYTHON) -m pytest tests --ignore=tests/admission --numprocesses=auto --dist=worksteal
+	$(PYTHON) -m e2e.cluster up
 	KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 		$(PYTHON) -m pytest tests/admission e2e --durations=25
 
