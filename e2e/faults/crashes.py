@@ -16,9 +16,9 @@ _ALONE_SECONDS = 600.0
 _PAUSE_SECONDS = 30.0
 _KILLED_SECONDS = 30.0
 """A Lease that nobody renews is another's after 15 s: half of the time is left for the successor."""
-_LEAST_WRITES = 32
-"""It takes about 25 to add a pod and 15 to remove one: children, the ledger, grants, status, events. It dies before
-and after each."""
+_LEAST_WRITES = 16
+"""It takes about 25 to add a pod and 15 to remove one: children, the ledger, grants, status, events."""
+_HANDOVERS = 3
 
 Moment = Literal["before", "after"]
 
@@ -52,9 +52,9 @@ def _writes(stage: Stage) -> int:
 
 @OPERATOR.fault("killed-at-a-write", daily=True)
 def killed_at_a_write(stage: Stage) -> Iterator[None]:
-    """The leader dies at one of its first writes while a pod is added, and again while one goes."""
-    for replicas, before in ((PODS + 1, PODS), (PODS, PODS + 1)):
-        moment: Moment = "before" if stage.random.random() < 0.5 else "after"
+    """The leader dies before one of its first writes while a pod is added, and after one while one goes."""
+    times: tuple[tuple[Moment, int, int], ...] = (("before", PODS + 1, PODS), ("after", PODS, PODS + 1))
+    for moment, replicas, before in times:
         write = stage.random.randint(1, 8)
         while not _kill_at(stage, replicas, write, moment):
             assert write > 1, f"no operator writes to get to {replicas} pods"
@@ -67,8 +67,8 @@ def killed_at_a_write(stage: Stage) -> Iterator[None]:
 def killed_at_each_write(stage: Stage) -> Iterator[None]:
     """The leader dies before and after each write that it takes to add a pod, and to remove one."""
     moments: tuple[Moment, ...] = ("before", "after")
-    died_at: list[str] = []
     for moment in moments:
+        died_at: list[str] = []
         for write in itertools.count(1):
             reached = [
                 at for replicas in (PODS + 1, PODS) if (at := _kill_at(stage, replicas, write, moment))
@@ -76,19 +76,20 @@ def killed_at_each_write(stage: Stage) -> Iterator[None]:
             died_at += reached
             if not reached:
                 break
-    require_the_protocol(died_at)
+        require_the_protocol(moment, died_at)
     yield
 
 
-def require_the_protocol(writes: list[str]) -> None:
-    """Among what an operator died at are the ledger, a PUT of its status, and a grant, a PATCH of a pod.
+def require_the_protocol(moment: Moment, writes: list[str]) -> None:
+    """Among what an operator died before, or after, are the ledger, a PUT of its status, and a grant, a PATCH of a
+    pod.
 
     Writes come in another order each time, so of one scale-in's few ledgers all may be missed.
     """
-    assert len(writes) >= _LEAST_WRITES, f"only {len(writes)} deaths: {writes}"
-    assert any(f"/pgbudgets/{LEDGER}/" in write for write in writes), f"no ledger: {writes}"
+    assert len(writes) >= _LEAST_WRITES, f"only {len(writes)} deaths {moment} a write: {writes}"
+    assert any(f"/pgbudgets/{LEDGER}/" in write for write in writes), f"none {moment} a ledger: {writes}"
     grants = [write for write in writes if write.startswith("PATCH ") and "/pods/" in write]
-    assert grants, f"no grant: {writes}"
+    assert grants, f"none {moment} a grant: {writes}"
 
 
 def _kill_at(stage: Stage, replicas: int, write: int, moment: Moment) -> str:
@@ -143,6 +144,29 @@ def two_leaders(stage: Stage) -> Iterator[None]:
         stage.wait_for_pods(PODS)
         writes = [seen.writes for seen in operators.all_counters()]
         assert all(writes), f"not every operator has written: {writes}"
+
+
+@OPERATOR.fault("lease-edited", seconds=5.0)
+def lease_edited(stage: Stage) -> Iterator[None]:
+    """Somebody writes the other one into the Lease, again and again, while pods come and go: each time both lead
+    until the first one has not been able to renew it for 10 s."""
+    try:
+        for number in range(_HANDOVERS):
+            _hand_over(stage, PODS + 1 - number % 2)
+        yield
+    finally:
+        stage.scale(PODS)
+
+
+def _hand_over(stage: Stage, replicas: int) -> None:
+    """Returns when who led before has ended."""
+    operators = stage.operators
+    leader = operators.wait_leading()
+    starts = operators.starts(leader)
+    operators.give_lease(operators.next_to(leader))
+    stage.scale(replicas)
+    stage.kubectl("delete", "pod", stage.any_pod()["metadata"]["name"], "--wait=false")
+    eventually("who leads no more has ended", lambda: operators.starts(leader) > starts)
 
 
 @OPERATOR.fault("absent", interrupts=True)

@@ -10,7 +10,7 @@ from e2e.world import BUDGET, PRIMARY
 
 DATABASE = Catalog("database")
 
-_FEW_CONNECTIONS = 25
+_FEW_CONNECTIONS = BUDGET - 2
 _FEW = _FEW_CONNECTIONS - 3 - 10
 """B with so few: less superuser_reserved_connections, less budget.reservedConnections."""
 _CPUS = 8
@@ -40,7 +40,7 @@ def _started(stage: Stage) -> datetime:
     "fewer-connections", seconds=_RESIZED_SECONDS, transaction_seconds=_LONG_SECONDS, interrupts=True
 )
 def fewer_connections(stage: Stage) -> Iterator[None]:
-    """max_connections falls below what the CPUs would give; then it is as before."""
+    """max_connections falls below the budget that the CPUs give; then it is as before."""
     try:
         _set_max_connections(stage, str(_FEW_CONNECTIONS))
         stage.wait_whole(_FEW)

@@ -8,13 +8,18 @@ import time
 from collections.abc import Iterator
 
 from e2e.faults.fault import Catalog
+from e2e.faults.pods import name_of
+from e2e.faults.processes import first_process, go_on, stop
 from e2e.faults.stage import LEDGER, PODS, Stage
-from e2e.kube import Object, eventually
+from e2e.kube import Object, condition, eventually
 
 LEDGERS = Catalog("ledger")
 
+_SILENT_SECONDS = 5.0
+"""A kubelet ends an agent that does not answer for longer."""
 
-@LEDGERS.fault("deleted", daily=True, mixed=True)
+
+@LEDGERS.fault("deleted", mixed=True)
 def deleted(stage: Stage) -> Iterator[None]:
     """Gone altogether."""
     _delete(stage)
@@ -27,6 +32,31 @@ def deleted_while_pods_move(stage: Stage) -> Iterator[None]:
     stage.kubectl("rollout", "restart", f"deployment/{stage.pool.name}-rw")
     _delete(stage)
     yield
+
+
+@LEDGERS.fault("deleted-while-a-pod-is-silent", seconds=_SILENT_SECONDS, daily=True)
+def deleted_while_a_pod_is_silent(stage: Stage) -> Iterator[None]:
+    """Gone, while a pod that cannot be asked has its part, and one more wants connections: nothing grows, and the
+    new ledger says whom it waits for."""
+    pod = stage.any_pod()
+    agent = first_process(pod)
+    try:
+        stop(pod, agent)
+        _delete(stage)
+        stage.scale(PODS + 1)
+        eventually("the new ledger waits for the pod", lambda: _waits_for(stage, name_of(pod)))
+        yield
+        assert _waits_for(stage, name_of(pod)), "it does not wait any more"
+    finally:
+        go_on(pod, agent)
+        stage.scale(PODS)
+
+
+def _waits_for(stage: Stage, pod: str) -> bool:
+    ledger = stage.kubectl.get("pgbudget", LEDGER)
+    assert ledger is not None, "there is none yet"
+    assert ledger.get("status", {}).get("recovering"), "it does not recover"
+    return pod in str(condition(ledger, "Ready")["message"])
 
 
 def _delete(stage: Stage) -> None:

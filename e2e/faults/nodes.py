@@ -1,6 +1,6 @@
 """What can happen to a node with pooler pods on it; the database and the load are on another one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from e2e.cluster.shell import run
 from e2e.faults.fault import Catalog
 from e2e.faults.network import dropped
 from e2e.faults.pods import name_of
-from e2e.faults.processes import container_of, on_node
+from e2e.faults.processes import container_of, first_process, on_node, state_of
 from e2e.faults.stage import Stage
 from e2e.kube import Object, eventually
 
@@ -38,6 +38,32 @@ def kubelet_stopped(stage: Stage) -> Iterator[None]:
     finally:
         on_node(victim, "systemctl", "start", "kubelet")
         stage.mend_victim()
+
+
+@NODE.fault("kubelet-stopped-and-pods-gone", seconds=_SILENT_SECONDS)
+def kubelet_stopped_and_pods_gone(stage: Stage) -> Iterator[None]:
+    """Its pods are forced away and go on serving, and there are others in their places: what the old ones have is
+    nobody else's until the kubelet is back and has had the time to end them."""
+    victim = stage.occupied_victim()
+    agents = {name_of(pod): (pod, first_process(pod)) for pod in _pods_on(stage, victim)}
+    try:
+        on_node(victim, "systemctl", "stop", "kubelet")
+        with _silence(stage, victim):
+            stage.kubectl("delete", "pod", *agents, "--grace-period=0", "--force", "--wait=false")
+            eventually("what they have is held", lambda: _all_held(stage, agents))
+            yield
+            assert _all_held(stage, agents), "what they have is free"
+            for name, (pod, agent) in agents.items():
+                assert state_of(pod, agent), f"{name} has ended"
+    finally:
+        on_node(victim, "systemctl", "start", "kubelet")
+        stage.mend_victim()
+
+
+def _all_held(stage: Stage, names: Iterable[str]) -> bool:
+    """Whether all of these pods are named; AssertionError where nobody is."""
+    held = stage.held()
+    return all(name in held for name in names)
 
 
 @NODE.fault("paused", seconds=_SILENT_SECONDS, mixed=True)
@@ -107,9 +133,7 @@ def stopped_and_released(stage: Stage) -> Iterator[None]:
         unreachable = "node.kubernetes.io/unreachable"
         eventually("no pod is scheduled there any more", lambda: unreachable in _taints(stage, victim))
         _replace_the_lost(stage)
-        held = eventually("the connections of the lost pods are held", stage.held)
-        for name in lost:
-            assert name in held
+        eventually("the connections of the lost pods are held", lambda: _all_held(stage, lost))
         assert stage.ledger()["status"]["unknown"] > 0
         stage.release(lost)
         stage.wait_whole()
@@ -135,7 +159,7 @@ def _replace_the_lost(stage: Stage) -> None:
 
 @NODE.fault("rebooted")
 def rebooted(stage: Stage) -> Iterator[None]:
-    """Its pods come back with new addresses, the same uids, and what they had persisted."""
+    """Its pods come back with the same uids, what they had persisted, and perhaps with each other's addresses."""
     victim = stage.occupied_victim()
     before = [(pod, container_of(pod)) for pod in _pods_on(stage, victim)]
     try:

@@ -113,6 +113,15 @@ class Operators:
         """Take the Lease from who holds it and died: another one need not wait until it has run out."""
         self._kubectl("delete", "lease", LEASE, "--ignore-not-found")
 
+    def next_to(self, index: int) -> int:
+        """Another one of them."""
+        return (index + 1) % self._count
+
+    def give_lease(self, index: int) -> None:
+        """Write an operator into the Lease, whoever has it."""
+        holder = _identity(self.pid(index))
+        self._kubectl.patch("lease", LEASE, {"spec": {"holderIdentity": holder}})
+
     @contextmanager
     def rival(self, lease_namespace: str) -> Iterator[None]:
         """The last operator stops, and in its place another starts that leads by a Lease of its own: both write.
@@ -302,7 +311,12 @@ def _leads(process: _Supervised, kubectl: Kubectl) -> bool:
     """Whether it lives and holds the Lease in a namespace."""
     lease = kubectl.get("lease", LEASE) or {}
     holder = lease.get("spec", {}).get("holderIdentity")
-    return process.pid is not None and holder == f"{socket.gethostname()}_{process.pid}"
+    return process.pid is not None and holder == _identity(process.pid)
+
+
+def _identity(pid: int) -> str:
+    """By which a process holds a Lease."""
+    return f"{socket.gethostname()}_{pid}"
 
 
 def _lease_rights(namespace: str) -> tuple[Object, Object]:

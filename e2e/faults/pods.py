@@ -10,7 +10,9 @@ from contextlib import ExitStack
 
 from e2e.faults.fault import Catalog
 from e2e.faults.processes import (
+    address_of,
     container_of,
+    end_of,
     engine_process,
     first_process,
     freeze,
@@ -139,15 +141,16 @@ def freeze_engine(stage: Stage) -> Iterator[None]:
 def stop_sandbox(stage: Stage) -> Iterator[None]:
     """The pod keeps its uid and gets a new address."""
     pod, sandbox = _pod_with(stage, "a sandbox", sandbox_of)
+    address = address_of(pod, sandbox)
     on_node(node_of(pod), "crictl", "stopp", sandbox)
-    eventually("it has another sandbox, unless it is to go", lambda: _replaced(stage, pod, sandbox))
+    eventually("it has another address, unless it is to go", lambda: _replaced(stage, pod, address))
     yield
 
 
-def _replaced(stage: Stage, pod: Object, sandbox: str) -> bool:
+def _replaced(stage: Stage, pod: Object, address: str) -> bool:
     if pod["metadata"]["uid"] not in {each["metadata"]["uid"] for each in stage.pool.pods()}:
         return True
-    return sandbox_of(pod) != sandbox
+    return address_of(pod, sandbox_of(pod)) != address
 
 
 @POD.fault("out-of-memory", mixed=True)
@@ -156,6 +159,7 @@ def out_of_memory(stage: Stage) -> Iterator[None]:
     pod, container = _pod_with(stage, "a container", container_of)
     stage.kubectl("exec", name_of(pod), "--", "python3", "-c", _ALLOCATE, may_fail=True)
     eventually("the container has ended", lambda: not runs(pod, container))
+    assert end_of(pod, container) == "OOMKilled"
     yield
 
 

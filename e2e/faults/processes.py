@@ -23,6 +23,12 @@ def sandbox_of(pod: Object) -> str:
     return _only("sandbox", pod, "pods", "--state=Ready")
 
 
+def address_of(pod: Object, sandbox: str) -> str:
+    """The IP that a sandbox of the pod has."""
+    inspected = on_node(node_of(pod), "crictl", "inspectp", "--output=json", sandbox)
+    return str(json.loads(inspected)["status"]["network"]["ip"])
+
+
 def container_of(pod: Object) -> str:
     """The id of its container; AssertionError where it does not run."""
     return _only("container", pod, "ps", "--state=Running")
@@ -38,6 +44,12 @@ def _only(what: str, pod: Object, *listing: str) -> str:
 def runs(pod: Object, container: str) -> bool:
     """Whether a container that ran still does."""
     return bool(on_node(node_of(pod), "crictl", "ps", "--state=Running", "--quiet", "--id", container))
+
+
+def end_of(pod: Object, container: str) -> str:
+    """Why a container has ended, in its runtime's word."""
+    inspected = on_node(node_of(pod), "crictl", "inspect", "--output=json", container)
+    return str(json.loads(inspected)["status"]["reason"])
 
 
 def first_process(pod: Object) -> int:
