@@ -10,12 +10,18 @@ import pytest
 
 from e2e import picture
 from e2e.cluster import kubeconfig, kubectl
-from e2e.kube import Kubectl, eventually
-from e2e.world import OPERATOR_NAMESPACE, Pool, Postgres, install_operator, sample_pool
+from e2e.kube import Kubectl, Object, eventually
+from e2e.world import OPERATOR_NAMESPACE, USER, Pool, Postgres, install_operator, sample_pool
 
 NAMESPACE = os.environ.get("E2E_NAMESPACE", "e2e")
 
 MakePool = Callable[..., Pool]
+
+MONITOR: Object = {
+    "userSecrets": [{"name": USER}],
+    "monitor": {"secretRef": {"name": "main-monitor"}},
+}
+"""The `auth` of a PgPool whose pods see what all backends do, by the role of the fixture `monitor`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +66,25 @@ def database(kube: Kubectl) -> Postgres:
     postgres = Postgres(kube)
     postgres.create()
     return postgres
+
+
+@pytest.fixture(scope="session")
+def monitor(database: Postgres, kube: Kubectl) -> str:
+    """A role (and a Secret) that may see what all backends do."""
+    database.query(
+        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpool_monitor') THEN "
+        "CREATE ROLE pgpool_monitor LOGIN PASSWORD 'sample-monitor-password'; "
+        "GRANT pg_monitor TO pgpool_monitor; END IF; END $$"
+    )
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "main-monitor"},
+            "stringData": {"username": "pgpool_monitor", "password": "sample-monitor-password"},
+        }
+    )
+    return "pgpool_monitor"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from e2e.conftest import MakePool
+from e2e.conftest import MONITOR, MakePool
 from e2e.judge.application import Application
 from e2e.judge.load import Crowd
 from e2e.judge.watch import report, watched
@@ -17,11 +17,6 @@ from e2e.world import BUDGET, SMALL, USER, Pool, Postgres, ask_agent, query_at
 DOWN_SECONDS = 30
 LONG_SECONDS = 600.0
 """For pods that start on a tenth of a CPU, one after the other."""
-
-MONITOR: Object = {
-    "userSecrets": [{"name": USER}],
-    "monitor": {"secretRef": {"name": "main-monitor"}},
-}
 
 
 def seconds(up: int, down: int) -> Object:
@@ -36,25 +31,6 @@ def seconds(up: int, down: int) -> Object:
 def scaling(maximum: int = 4) -> Object:
     """A write endpoint between 2 and `maximum` pods."""
     return {"autoscaling": {"minReplicas": 2, "maxReplicas": maximum, "behavior": seconds(0, 15)}}
-
-
-@pytest.fixture(scope="module")
-def monitor(database: Postgres, kube: Kubectl) -> str:
-    """A role (and a Secret) that may see what all backends do."""
-    database.query(
-        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgpool_monitor') THEN "
-        "CREATE ROLE pgpool_monitor LOGIN PASSWORD 'sample-monitor-password'; "
-        "GRANT pg_monitor TO pgpool_monitor; END IF; END $$"
-    )
-    kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "main-monitor"},
-            "stringData": {"username": "pgpool_monitor", "password": "sample-monitor-password"},
-        }
-    )
-    return "pgpool_monitor"
 
 
 def replicas(pool: Pool) -> int:
