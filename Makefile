@@ -37,11 +37,11 @@ PLAY := KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(k
 	$(PYTHON) -m pytest e2e/test_faults.py
 
 faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 90 min)
-	@rm -f build/faults/outcomes.jsonl
+	@rm -rf build/faults
 	@$(PLAY) -k through_a_fault --fault '$(FAULT)'; played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
 chaos: up ## Break three things at a time, by a seed: make chaos, or SEEDS=7, SEEDS=1-60 (about 2 min each; all of them: 130 min)
-	@rm -f build/faults/outcomes.jsonl
+	@rm -rf build/faults
 	@$(PLAY) -k through_chaos --seeds $(SEEDS); played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
 bugs: up ## Put four bugs into the cluster's images and see the end-to-end tests catch them (minutes each)

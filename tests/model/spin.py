@@ -12,7 +12,7 @@ from e2e.cluster.shell import CommandError, GroundError, run
 
 MODEL = Path(__file__).with_name("ledger.pml")
 SEARCH_SECONDS = 120.0
-"""As long as all of the searches together may take; the longest takes 14 s on a busy machine with 2 cores."""
+"""How long one search may take; the longest takes 14 s on a busy machine with 2 cores."""
 _DEPTH = 100_000
 _OPTIMIZED = ("-O1", "-finline-small-functions", "-fpartial-inlining")
 """What -O2 makes is no faster, and takes three times as long to make."""
