@@ -14,7 +14,7 @@ from e2e.kube import Kubectl, eventually
 from e2e.world import BUDGET, USER, Postgres
 
 GROUPS, CLIENTS_EACH = 10, 20
-ROUNDS = 6
+ROUNDS = 4
 SECONDS_EACH = 3
 _PRICE = (
     "too many connections for role",
