@@ -36,7 +36,7 @@ SEEDS ?= 1-60
 PLAY := KUBECONFIG="$$($(PYTHON) -c 'from e2e.cluster import kubeconfig; print(kubeconfig())')" \
 	$(PYTHON) -m pytest e2e/test_faults.py
 
-faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 90 min)
+faults: up ## Break everything in turn while clients work: make faults, or FAULT=pod/evict, 'FAULT=pod/*' (all of them: about 110 min)
 	@rm -rf build/faults
 	@$(PLAY) -k through_a_fault --fault '$(FAULT)'; played=$$?; $(PYTHON) -m e2e.faults.outcome build/faults; exit $$played
 
