@@ -36,19 +36,22 @@ def deleted_while_pods_move(stage: Stage) -> Iterator[None]:
 
 @LEDGERS.fault("deleted-while-a-pod-is-silent", seconds=_SILENT_SECONDS, daily=True)
 def deleted_while_a_pod_is_silent(stage: Stage) -> Iterator[None]:
-    """Gone, while a pod that cannot be asked has its part, and one more wants connections: nothing grows, and the
-    new ledger says whom it waits for."""
+    """Gone, and so is every operator that has heard of the pods, while one of these cannot be asked and one more
+    wants connections: nothing grows, and the new ledger says whom it waits for."""
     pod = stage.any_pod()
     agent = first_process(pod)
     try:
         stop(pod, agent)
+        stage.operators.stop_all()
         _delete(stage)
         stage.scale(PODS + 1)
+        stage.operators.start_all()
         eventually("the new ledger waits for the pod", lambda: _waits_for(stage, name_of(pod)))
         yield
         assert _waits_for(stage, name_of(pod)), "it does not wait any more"
     finally:
         go_on(pod, agent)
+        stage.operators.start_all()
         stage.scale(PODS)
 
 
