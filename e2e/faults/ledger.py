@@ -56,8 +56,7 @@ def deleted_while_a_pod_is_silent(stage: Stage) -> Iterator[None]:
 
 
 def _waits_for(stage: Stage, pod: str) -> bool:
-    ledger = stage.kubectl.get("pgbudget", LEDGER)
-    assert ledger is not None, "there is none yet"
+    ledger = stage.ledger()
     assert ledger.get("status", {}).get("recovering"), "it does not recover"
     return pod in str(condition(ledger, "Ready")["message"])
 

@@ -30,14 +30,8 @@ _RULES = tuple(
 @NODE.fault("kubelet-stopped", seconds=_SILENT_SECONDS, mixed=True)
 def kubelet_stopped(stage: Stage) -> Iterator[None]:
     """The node looks dead and its pods go on serving."""
-    victim = stage.occupied_victim()
-    try:
-        on_node(victim, "systemctl", "stop", "kubelet")
-        with _silence(stage, victim):
-            yield
-    finally:
-        on_node(victim, "systemctl", "start", "kubelet")
-        stage.mend_victim()
+    with _without_kubelet(stage, stage.occupied_victim()):
+        yield
 
 
 @NODE.fault("kubelet-stopped-and-pods-gone", seconds=_SILENT_SECONDS)
@@ -46,15 +40,21 @@ def kubelet_stopped_and_pods_gone(stage: Stage) -> Iterator[None]:
     nobody else's until the kubelet is back and has had the time to end them."""
     victim = stage.occupied_victim()
     agents = {name_of(pod): (pod, first_process(pod)) for pod in _pods_on(stage, victim)}
+    with _without_kubelet(stage, victim):
+        stage.kubectl("delete", "pod", *agents, "--grace-period=0", "--force", "--wait=false")
+        eventually("what they have is held", lambda: _all_held(stage, agents))
+        yield
+        assert _all_held(stage, agents), "what they have is free"
+        for name, (pod, agent) in agents.items():
+            assert state_of(pod, agent), f"{name} has ended"
+
+
+@contextmanager
+def _without_kubelet(stage: Stage, victim: str) -> Iterator[None]:
     try:
         on_node(victim, "systemctl", "stop", "kubelet")
         with _silence(stage, victim):
-            stage.kubectl("delete", "pod", *agents, "--grace-period=0", "--force", "--wait=false")
-            eventually("what they have is held", lambda: _all_held(stage, agents))
             yield
-            assert _all_held(stage, agents), "what they have is free"
-            for name, (pod, agent) in agents.items():
-                assert state_of(pod, agent), f"{name} has ended"
     finally:
         on_node(victim, "systemctl", "start", "kubelet")
         stage.mend_victim()
